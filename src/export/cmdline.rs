@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use foldhash::HashSet;
+
 use super::debian::Called;
 use super::{
     File, Losses, Names, Part, expressible, lacking, lacking_address, lacking_dhcp, lacking_ipv6,
@@ -12,7 +14,6 @@ use super::{
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Activation, Desired, DesiredMac, Dynamic, Family, IfName, Kind, Link, Naming, Route};
-use foldhash::HashSet;
 
 /// The file as dracut reads it in /etc/cmdline.d of an initramfs: it has no comments.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {

@@ -1,9 +1,10 @@
 //! What interfaces files and cloud-init v1 share, as in `format`: NICs are identified by interface name, links by the
 //! name that they are created with.
 
+use foldhash::{HashMap, HashSet};
+
 use super::{Losses, Names, Part, lacking_match};
 use crate::model::{Address, IfName, Kind, Link, Located, NamePattern, Naming};
-use foldhash::{HashMap, HashSet};
 
 /// The name of each link, by its id.
 pub(super) struct Called {

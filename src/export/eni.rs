@@ -4,6 +4,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use foldhash::HashSet;
+
 use super::debian::{Called, far_end, referred};
 use super::{
     File, HEADER, Links, Losses, Names, Part, expressible, host_name, lacking, lacking_address, lacking_dhcp,
@@ -16,7 +18,6 @@ use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, DhcpOptions, Dynamic, Family, IfName, Kind,
     Link, NamePattern, PortVlan, Route, RouteKind, Rule, hex,
 };
-use foldhash::HashSet;
 
 /// The main table, by number: in a VRF a route without one goes to the VRF's.
 const MAIN: u32 = 254;

@@ -20,6 +20,8 @@ mod v1;
 
 use std::fmt;
 
+use foldhash::{HashMap, HashSet};
+
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::format::value::Mode;
 use crate::model::attribute::{self, Form, OptionValue};
@@ -28,7 +30,6 @@ use crate::model::{
     Route, RouteKind, Rule, hex, is_plain,
 };
 use crate::resolve::{Resolved, ResolvedLink};
-use foldhash::{HashMap, HashSet};
 
 /// A tool that a description can be written for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

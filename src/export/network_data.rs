@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use foldhash::HashMap;
+
 use super::tree::{Map, OutputTree, json};
 use super::{
     File, Losses, Names, Nic, Part, expressible, is_bond_bridge_or_vlan, lacking, lacking_address,
@@ -11,7 +13,6 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::format::value::BRIDGE_NAMES;
 use crate::model::attribute::OptionValue;
 use crate::model::{Desired, DesiredMac, Dynamic, Family, Kind, Link, MacAddr, Naming, Route};
-use foldhash::HashMap;
 
 /// The file as it is on a config drive.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use foldhash::HashMap;
+
 use super::tree::{Map, OutputTree, yaml};
 use super::{
     File, HEADER, Links, Losses, Names, Nic, Part, duid_words, expressible, lacking, lacking_address,
@@ -18,7 +20,6 @@ use crate::model::{
     Activation, Address, AddressGeneration, Desired, DesiredMac, Dynamic, Family, Ipv6, Kind, Link,
     NamePattern, Naming, PortVlan, Resolver, Route, RouteKind, Rule, hex,
 };
-use foldhash::HashMap;
 
 /// The state, as a file of its own.
 pub(super) fn write(desired: &Desired, names: &Names<'_>, losses: &mut Losses) -> Vec<File> {

@@ -2,10 +2,11 @@
 //! NetworkManager take them for patterns, lists, specifiers or lines of their own. What would be read as something else is a
 //! loss, and no writer sees it.
 
+use foldhash::HashSet;
+
 use super::{Losses, Names, Part};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Desired, DhcpOptions, Kind, Link, NamePattern, Naming, Place, Wireguard, is_plain};
-use foldhash::HashSet;
 
 /// The description without such texts; links that have no other name are noted as unfit, for
 /// [`super::expressible`] to leave out with what stands on them.

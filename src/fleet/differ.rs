@@ -3,9 +3,10 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
+
 use super::node::Spot;
 use super::{Code, Domain, Fleet, is_local};
-use foldhash::{HashMap, HashSet};
 
 impl Fleet<'_> {
     pub(super) fn duplicates(&mut self) {

@@ -3,11 +3,12 @@
 
 use std::hash::Hash;
 
+use foldhash::{HashMap, HashSet};
+
 use super::count::count;
 use super::node::{FleetLink, FleetNode, Spot};
 use super::{Code, Fleet, Subnets};
 use crate::model::{Dynamic, Family, Kind};
-use foldhash::{HashMap, HashSet};
 
 /// The parts of a link that nodes of one shape have in common: kind, members, IPv4 and IPv6 addresses, what is left to
 /// clients.

@@ -10,10 +10,11 @@ mod stacking;
 
 use std::collections::BTreeMap;
 
+use foldhash::HashMap;
+
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::attribute::{self, Attribute, OptionValue};
 use crate::model::{BondMode, Desired, Family, Kind, Link, Located, Mtu, Naming, Place, Settings};
-use foldhash::HashMap;
 
 /// The maximum number of links. A link takes a hundred times the memory of the few bytes that request one, and a
 /// machine with every VLAN has four thousand.

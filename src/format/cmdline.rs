@@ -8,6 +8,8 @@ mod ip;
 mod table;
 mod words;
 
+use foldhash::HashSet;
+
 use super::debian::{Draft, dotted, made, vlan};
 use super::keys::report;
 use super::tree::{Entry, Node, Value};
@@ -17,7 +19,6 @@ use crate::model::attribute::boolean;
 use crate::model::{
     Desired, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place, Route, attribute,
 };
-use foldhash::HashSet;
 #[allow(unused_imports)] // docs and tests walk it
 pub(super) use table::OBJECTS;
 use table::TOP;

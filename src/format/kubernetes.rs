@@ -2,11 +2,12 @@
 //! Metal3DataTemplates (<https://book.metal3.io/>, `Metal3DataTemplate` of cluster-api-provider-metal3), whose literals
 //! are checked. Entry: [`descriptions`].
 
+use foldhash::HashSet;
+
 use super::piece::{Body, Piece, is_description};
 use super::tree::{Entry, Node, Scalar, Tree, Value};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Place, base64};
-use foldhash::HashSet;
 
 /// Keys of a description, without `_`, `-`, `.json` and capitals.
 const KEYS: [&str; 4] = ["networkdata", "networkconfig", "networkdatabase64", "nmstate"];

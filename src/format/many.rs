@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use foldhash::HashMap;
+
 use super::piece::{Body, Piece, is_description};
 use super::tree::{self, Node, Tree, TreePart, Value};
 use super::{Content, Parsed, Reading, Text, kubernetes, parse, recognise};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
-use foldhash::HashMap;
 
 /// How many parts are examined to see whether they are descriptions.
 const LOOK: usize = 32;

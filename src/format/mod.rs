@@ -25,9 +25,10 @@ pub(crate) mod value;
 
 use std::sync::{Arc, OnceLock};
 
+use foldhash::HashSet;
+
 use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
 use crate::model::{Desired, Place, Resolver};
-use foldhash::HashSet;
 use recognise::Format;
 use tree::{Duplicate, Node, Tree};
 

@@ -11,12 +11,13 @@ mod networks;
 
 pub use ironic::check as ironic_schema;
 
+use foldhash::{HashMap, HashSet};
+
 use super::keys::Fields;
 use super::tree::Node;
 use super::value::{items, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Desired, DesiredMac, Kind, Located, MacAddr, Place, Resolver};
-use foldhash::{HashMap, HashSet};
 
 /// Reads the mapping that has `links` and `networks`. Either may be absent or null.
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {

@@ -1,10 +1,11 @@
 //! Templates that were not rendered: placeholders such as `{{ x }}`, `${x}` and `%{ if … }`. Entries: [`find`],
 //! [`values`].
 
+use foldhash::HashSet;
+
 use super::tree::{Node, Value};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::Place;
-use foldhash::HashSet;
 
 /// How a placeholder begins and ends, and what renders it.
 const MARKERS: [(&str, &str, &str); 6] = [

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use foldhash::HashMap;
+
 use super::image::Presence;
 use super::record::{RECORD, Record};
 use super::{APPLIED, CHRONY, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings, TIMESYNCD};
 use crate::model::Place;
 use crate::plan::{Action, LinkChange, Manager, Plan, Service, Step, StepId};
 use crate::resolve::ResolvedLink;
-use foldhash::HashMap;
 
 /// The plan, and what the hand-off adds to it.
 pub(super) struct PlanDraft<'a> {

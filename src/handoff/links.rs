@@ -1,12 +1,13 @@
 //! The hand-off of each link, and of all together: networkd, NetworkManager, dhcpcd, ifupdown, connman, cloud-init,
 //! dracut, markers.
 
+use foldhash::HashSet;
+
 use super::draft::{For, PlanDraft};
 use super::image::Presence;
 use super::{APPLIED, CLOUD_INIT_OFF, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings, is_left};
 use crate::model::{Desired, Dynamic, Kind, Link, fits, hex, is_plain};
 use crate::resolve::{DhcpIdentity, Resolved, ResolvedLink};
-use foldhash::HashSet;
 
 /// Written by cloud-init's generator before any unit starts.
 const CLOUD_INIT: &str = "/run/cloud-init/cloud.cfg";

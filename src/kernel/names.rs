@@ -1,7 +1,8 @@
 //! The names and indexes of links. The kernel uses indexes; everything outside this room uses names.
 
-use crate::inventory::Inventory;
 use foldhash::HashMap;
+
+use crate::inventory::Inventory;
 
 /// Names and indexes of the links of a namespace.
 #[derive(Clone, Debug, Default)]

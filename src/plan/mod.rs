@@ -15,10 +15,11 @@ mod state;
 mod step;
 mod vlans;
 
+use foldhash::{HashMap, HashSet};
+
 use crate::inventory::Inventory;
 use crate::model::{Dynamic, Place, Route};
 use crate::resolve::{Resolved, ResolvedLink};
-use foldhash::{HashMap, HashSet};
 pub use restore::restore;
 pub(crate) use state::far_ends;
 use state::{RouteKey, State};

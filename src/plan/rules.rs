@@ -1,10 +1,11 @@
 //! Policy rules.
 
+use foldhash::HashMap;
+
 use super::Planner;
 use super::step::Action;
 use crate::inventory::{RuleEntry, Selectors};
 use crate::model::{Place, Protocol, Rule};
-use foldhash::HashMap;
 
 /// Rules without a priority are numbered from here, below the kernel's own at 32766.
 const FIRST: u32 = 30_000;

@@ -1,8 +1,9 @@
 //! The stand-ins: for the NICs of a recorded machine, or those that the description names. Pure.
 
+use foldhash::HashSet;
+
 use crate::inventory::{Inventory, ObservedLink};
 use crate::model::{Desired, IfName, Kind, LinkKind, LinkLayer, MacAddr, NamePattern, fits};
-use foldhash::HashSet;
 
 /// A link that stands in for a NIC.
 #[derive(Clone, Debug, PartialEq)]

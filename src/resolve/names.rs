@@ -1,10 +1,11 @@
 //! Names of software links, renames, and which existing link a described one already is.
 
+use foldhash::{HashMap, HashSet};
+
 use crate::diagnostic::{Code, Diagnostic};
 use crate::inventory::{Inventory, ObservedLink};
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Kind, Link, Naming};
-use foldhash::{HashMap, HashSet};
 
 use super::ResolvedLink;
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use foldhash::{HashMap, HashSet};
+
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::inventory::{Inventory, ObservedLink};
 use crate::model::{
     Desired, IfName, Kind, Link, LinkLayer, LinkRef, Located, MacAddr, Match, NamePattern, Naming, Place,
     fits,
 };
-use foldhash::{HashMap, HashSet};
 
 use super::Missing;
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
+use foldhash::{HashMap, HashSet};
+
 use super::convert::{Converted, give_out};
 use super::dry_run::recorded;
 use super::show::observed;
@@ -22,7 +24,6 @@ use crate::model::{
 };
 use crate::plan::far_ends;
 use crate::resolve::{Missing, resolve};
-use foldhash::{HashMap, HashSet};
 
 /// Exit code 4 where nothing is configured, 5 where the kernel cannot be read, else that of `convert`.
 pub(super) fn capture(args: &Args, tool: Tool) -> Exit {

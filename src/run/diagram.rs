@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
+
 use crate::model::Kind;
 use crate::page::printable;
 use crate::plan::Plan;
 use crate::resolve::{Resolved, ResolvedLink};
-use foldhash::{HashMap, HashSet};
 
 /// Draws the links, marking those that the plan creates or changes.
 pub(super) fn diagram(resolved: &Resolved, plan: &Plan) -> String {

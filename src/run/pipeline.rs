@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 
+use foldhash::HashMap;
+
 use super::{root, saved};
 use crate::diagnostic::Diagnostic;
 use crate::handoff::{self, Surroundings};
@@ -21,7 +23,6 @@ use crate::model::{Activation, Desired, Dynamic, Kind};
 use crate::plan::{self, Action, LinkChange, Plan, Step, StepId};
 use crate::rehearse::nics::StandIn;
 use crate::resolve::{Missing, Resolved, ResolvedLink, resolve};
-use foldhash::HashMap;
 
 /// The input of a plan.
 #[derive(Copy, Clone, Debug)]

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use foldhash::HashSet;
+
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::inventory::{AddressEntry, Inventory, RootNic};
 use crate::machine::Machine;
@@ -14,7 +16,6 @@ use crate::plan::script::line;
 use crate::plan::{Action, LinkChange, Plan, Step, plan};
 use crate::resolve::{Missing, Resolved, resolve};
 use crate::source;
-use foldhash::HashSet;
 
 /// The NICs by which the machine reaches its root, according to the firmware's tables.
 pub(super) fn root_nics(machine: &Machine) -> Vec<RootNic> {

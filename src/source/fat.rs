@@ -3,9 +3,10 @@
 //! for hostile images: every cluster chain has an end, and a directory costs its drive's budget. Entries:
 //! [`Fat::parse`], [`Fat::tree`].
 
+use foldhash::HashMap;
+
 use super::bytes::{ReadAt, le16, le32, printable};
 use super::tree::{Budget, FileTree, ReadError, names};
-use foldhash::HashMap;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;

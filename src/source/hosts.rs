@@ -4,13 +4,14 @@
 
 use std::path::Path;
 
+use foldhash::HashSet;
+
 use super::layout::{self, Contents, Layout};
 use super::metadata::{self, Metadata};
 use super::tree::{FileTree, ReadError, TEXT_LIMIT, read_file};
 use super::{Document, NotFound, NotFoundKind};
 use crate::format::tree::{Node, Value};
 use crate::machine::Machine;
-use foldhash::HashSet;
 
 /// The folder of the hosts.
 const FOLDER: &str = "hosts";

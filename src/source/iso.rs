@@ -3,10 +3,11 @@
 //! Bounded for hostile images: sizes are checked before anything is read, and every walk has an end. Entry:
 //! [`Iso::open`].
 
+use foldhash::HashMap;
+
 use super::bytes::{ReadAt, le32, utf16_be};
 use super::tree::{Budget, FileTree, ReadError, names};
 use super::volume::{ISO_DESCRIPTOR_COUNT, ISO_DESCRIPTORS, is_joliet};
-use foldhash::HashMap;
 use std::cell::RefCell;
 use std::rc::Rc;
 

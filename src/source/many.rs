@@ -2,11 +2,12 @@
 //! hold one each. Only `netapply check` reads a directory this way; a boot reads one description. Blocking: callers run
 //! it in a `child`. Entry: [`contents`].
 
+use foldhash::HashSet;
+
 use super::explicit::nothing_on;
 use super::layout;
 use super::tree::{DirTree, Links};
 use super::{Directory, NotFound, NotFoundKind};
-use foldhash::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 

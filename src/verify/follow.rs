@@ -1,11 +1,12 @@
 //! Links whose names change during verification: a NIC is the one that was matched, by its index and MAC address,
 //! whatever its name. Pure.
 
+use foldhash::{HashMap, HashSet};
+
 use super::input::DesiredLink;
 use super::lookups::View;
 use crate::kernel::live::LinkState;
 use crate::model::Kind;
-use foldhash::{HashMap, HashSet};
 
 /// Gives NICs their described names, in `links` and wherever others refer to them. `followed` keeps the index that each
 /// had when first seen.

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use foldhash::HashMap;
+
 use super::checks::{self, Check, Outcome, Subject};
 use super::evidence::Evidence;
 use super::lookups::View;
 use crate::diagnostic::Code;
-use foldhash::HashMap;
 
 /// Since when each check has been waiting, by code, link and subject.
 #[derive(Debug, Default)]

@@ -1,8 +1,9 @@
 //! The VLANs of a bridge itself if it filters them.
 
+use foldhash::HashMap;
+
 use crate::model::attribute::OptionValue;
 use crate::model::{Desired, Kind, Located, PortVlan};
-use foldhash::HashMap;
 
 /// The kernel's `vlan_default_pvid`.
 const DEFAULT: u16 = 1;

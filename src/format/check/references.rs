@@ -1,9 +1,10 @@
 //! Ids and references to them.
 
+use foldhash::{HashMap, HashSet};
+
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::model::attribute::{self, Form, OptionValue};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Place};
-use foldhash::{HashMap, HashSet};
 
 /// Leaves out the second of two links with the same id.
 pub(super) fn unique_ids(desired: &mut Desired, diags: &mut Vec<Diagnostic>) {

@@ -1,8 +1,9 @@
 //! Which link depends on which: members, parents, cycles, and what is left out because of them.
 
+use foldhash::{HashMap, HashSet};
+
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{BondMode, Desired, Kind, Link, LinkRef, NamePattern};
-use foldhash::{HashMap, HashSet};
 
 /// Bonds that may have no members, which only netplan creates: elsewhere the key is required.
 pub(super) fn memberless(desired: &Desired) -> HashSet<String> {

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use foldhash::HashMap;
+
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::Node;
 use crate::format::value::{bad, boolean, words};
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Kind, Link, Located, Place, PortVlan};
-use foldhash::HashMap;
 
 /// The VLAN of untagged frames by default.
 const DEFAULT: u16 = 1;

@@ -3,12 +3,13 @@
 //!
 //! [`resolve`] copies them in the tree, so that readers of a stanza find all of its options there.
 
+use foldhash::{HashMap, HashSet};
+
 use super::table::REPEATED;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::format::tree::{Entry, MAX_NODES, Node, Value};
 use crate::format::value::words;
 use crate::model::Place;
-use foldhash::{HashMap, HashSet};
 
 const KEYWORD: &str = "inherits";
 /// ifupdown-ng's option.

@@ -1,5 +1,7 @@
 //! One `iface` stanza: its header, and the options that concern only its own link.
 
+use foldhash::HashMap;
+
 use super::dhcp::dhcp;
 use super::table::{IFACE, REPEATED, TOP};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
@@ -9,7 +11,6 @@ use crate::format::tree::{Duplicate, Entry, Node, Value};
 use crate::format::value::{bad, boolean, mac_to_set, mtu, number, set_option, text, words};
 use crate::model::attribute;
 use crate::model::{Activation, AddressGeneration, DesiredMac, Dynamic, Family, Kind, Link, Located, Place};
-use foldhash::HashMap;
 
 /// A stanza.
 pub(super) struct Stanza<'a> {

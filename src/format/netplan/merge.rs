@@ -1,9 +1,10 @@
 //! Several files as one: mappings are merged key by key, lists are joined, and anything else is replaced by the later
 //! file. A section that occurs twice in one file is merged the same way.
 
+use foldhash::{HashMap, HashSet};
+
 use crate::format::tree::{Entry, Node, Value};
 use crate::model::Place;
-use foldhash::{HashMap, HashSet};
 
 /// Lists that a later file replaces, because netplan treats them as one value.
 const REPLACED: &[&str] = &["link-local", "driver", "port-range"];

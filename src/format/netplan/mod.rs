@@ -16,13 +16,14 @@ mod time;
 mod tunnel;
 mod wireguard;
 
+use foldhash::{HashMap, HashSet};
+
 use super::keys::{Fields, Object};
 use super::recognise;
 use super::tree::{Duplicate, Entry, Node, Value};
 use super::value;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, Naming, Place, attribute};
-use foldhash::{HashMap, HashSet};
 
 pub(super) use finish::vrf_gateways;
 #[allow(unused_imports)] // docs and tests walk it

@@ -1,5 +1,7 @@
 //! `links`: NICs, bonds, VLANs, bridges.
 
+use foldhash::HashSet;
+
 use super::keys;
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::keys::{Fields, Object};
@@ -9,7 +11,6 @@ use crate::format::value::{
 };
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Desired, DesiredMac, IfName, Kind, Link, Located, NamePattern, Naming};
-use foldhash::HashSet;
 
 /// Types that mean a NIC of the machine, whatever the cloud connects it to (Nova's VIF types, and those that other
 /// writers use).

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use foldhash::{HashMap, HashSet};
+
 use super::{keys, resolver, services};
 use crate::diagnostic::{Code, Diagnostic, Severity, nearest};
 use crate::format::check::references::ReferenceResolver;
@@ -10,7 +12,6 @@ use crate::format::keys::Fields;
 use crate::format::tree::Node;
 use crate::format::value::{bad, gateway, interface_address, ip, items, number, route, text};
 use crate::model::{Desired, Dynamic, Family, Link, Located, Place, Route};
-use foldhash::{HashMap, HashSet};
 
 use Dynamic::{Dhcp4, Dhcp6, RouterAdvertisements};
 

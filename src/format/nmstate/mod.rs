@@ -13,12 +13,13 @@ mod route;
 
 use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashSet};
+
 use super::keys::{Fields, Object};
 use super::tree::{Node, Value};
 use super::value::{self, bad, boolean, items, name_servers, search_domains, text};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Desired, IfName, Kind, Link, LinkRef, Located, MacAddr, NamePattern, Naming, Resolver};
-use foldhash::{HashMap, HashSet};
 
 /// Reads the mapping of a state.
 pub(super) fn read(root: &Node, diags: &mut Vec<Diagnostic>) -> Desired {

@@ -1,10 +1,11 @@
 //! The checks of the image around the network: whether its programs ask the described name servers, and whether its
 //! other tools leave the described links alone, by their own state.
 
+use foldhash::HashMap;
+
 use super::{Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::handoff::state::Managed;
-use foldhash::HashMap;
 
 /// glibc and musl use at most this many servers (`MAXNS`, resolv.h).
 const ASKED: usize = 3;

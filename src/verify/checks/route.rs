@@ -1,11 +1,12 @@
 //! The checks of where packets go: the kernel's own lookup against the description.
 
+use foldhash::HashSet;
+
 use super::{Base, Judge, Outcome, Subject};
 use crate::diagnostic::Code;
 use crate::plan::Action;
 use crate::verify::evidence::{FoundRoute, Routing};
 use crate::verify::lookups::{self, Goal, Standing};
-use foldhash::HashSet;
 
 impl<'a> Judge<'a> {
     /// The lookups of gateways and described routes; those that are as described are only counted.

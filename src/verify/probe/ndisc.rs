@@ -3,13 +3,14 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use foldhash::HashSet;
+
 use super::super::evidence::Tally;
 use super::arp::{MOST, PROBES, SOON, rounds_of, tally_of};
 use super::icmp::words;
 use super::{Fact, Facts, tell};
 use crate::model::MacAddr;
 use crate::socket::{checksum, op};
-use foldhash::HashSet;
 
 const ETHERTYPE: u16 = 0x86dd;
 const ICMPV6: u8 = 58;
