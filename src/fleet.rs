@@ -19,6 +19,7 @@ use foldhash::HashMap;
 use ipnet::IpNet;
 
 use crate::diagnostic::{At, Code, DiagnosticRecord, Severity};
+use crate::order::Order as _;
 pub use node::FleetNode;
 use node::{Domain, Spot};
 use policy::FleetPolicy;
@@ -62,7 +63,7 @@ pub fn compare(nodes: &[FleetNode], policy: &FleetPolicy) -> Vec<DiagnosticRecor
     fleet.within_subnets(&subnets, &taken);
     fleet.shapes(&subnets);
     let mut found = fleet.found;
-    found.sort_by_key(|finding| (finding.node, finding.at, finding.code));
+    found.order_by_key(|finding| (finding.node, finding.at, finding.code));
     found.iter().filter_map(|finding| finding.record(nodes, policy)).collect()
 }
 

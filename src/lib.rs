@@ -43,6 +43,7 @@ pub mod lease;
 pub mod logging;
 pub mod machine;
 pub mod model;
+pub mod order;
 pub mod page;
 pub mod plan;
 pub mod rehearse;

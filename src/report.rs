@@ -17,6 +17,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{At, Code, DiagnosticRecord, Severity};
+use crate::order::Order as _;
 use crate::page::Style;
 use crate::source::Origin;
 use crate::verify::Verification;
@@ -196,7 +197,7 @@ impl Builder<'_> {
         let is_ambiguous = |name: &str| described.iter().any(|link| link.ambiguous && link.name == name);
         causes.retain(|cause| cause.code != Code::NicMissing || !is_ambiguous(&cause.link));
         causes.splice(0..0, earlier);
-        causes.sort_by_key(|cause| std::cmp::Reverse(cause.severity));
+        causes.order_by_key(|cause| std::cmp::Reverse(cause.severity));
         let refused = self.applied.as_ref().is_some_and(|applied| !applied.failed.is_empty());
         let faulty = refused || causes.iter().any(|cause| cause.severity == Severity::Error);
         let verdict = match exit_code {

@@ -16,6 +16,7 @@ use ipnet::Ipv4Net;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::inventory::Inventory;
 use crate::model::{Activation, Desired, DesiredMac, Ipv6, Kind, Link, Located, Resolver, Rule};
+use crate::order::Order as _;
 
 pub use nic::MatchedBy;
 pub use tables::numbered;
@@ -410,7 +411,7 @@ pub(crate) fn foundations_first(links: Vec<ResolvedLink>) -> Vec<ResolvedLink> {
     // The checks have removed cycles; if any is left, its links are kept at the end, in their order.
     let pass = |place: usize| if lacking[place] == 0 { passes[place] } else { usize::MAX };
     let mut order: Vec<_> = (0..links.len()).collect();
-    order.sort_by_key(|&place| pass(place));
+    order.order_by_key(|&place| pass(place));
     let mut links: Vec<_> = links.into_iter().map(Some).collect();
     order.into_iter().filter_map(|place| links[place].take()).collect()
 }

@@ -63,3 +63,20 @@ fn no_let_chains() {
     let places: Vec<String> = found.iter().map(|(path, line)| format!("{}:{line}", path.display())).collect();
     assert!(places.is_empty(), "let chains need Rust 1.88, netapply builds with 1.85: {places:#?}");
 }
+
+/// Every type of item that is sorted by the standard library has a copy of its sort, 4 KB of the binary.
+#[test]
+fn only_order_sorts() {
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        let name = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap();
+        let is_exempt = ["src/order.rs", "tests.rs"].iter().any(|end| name.ends_with(end));
+        if !name.starts_with("src/") || name.starts_with("src/tidy") || is_exempt {
+            continue;
+        }
+        let code = source::without_tests(&source::code(&text));
+        let sorts = [".sort(", ".sort_"].map(|word| code.match_indices(word).collect::<Vec<_>>()).concat();
+        found.extend(sorts.iter().map(|(at, _)| (path.clone(), code[..*at].lines().count())));
+    }
+    assert!(found.is_empty(), "use order::Order: {found:#?}");
+}

@@ -29,6 +29,7 @@ use crate::model::{
     Activation, Address, Desired, Dynamic, Family, Kind, Link, Located, NamePattern, Naming, Place, Resolver,
     Route, RouteKind, Rule, hex, is_plain,
 };
+use crate::order::Few as _;
 use crate::resolve::{Resolved, ResolvedLink};
 
 /// A tool that a description can be written for.
@@ -801,7 +802,7 @@ fn without_lost(link: &mut Link, lost: &HashSet<String>, losses: &mut Losses) {
         losses.none(link, Part::Routes, route.at, format_args!("route to {} by such a link", route.to));
     }
     let zones = std::mem::take(&mut link.resolver.zones);
-    link.resolver.zones = zones.into_iter().filter(|(_, zone)| !lost.contains(zone)).collect();
+    link.resolver.zones = zones.into_iter().filter(|(_, zone)| !lost.contains(zone)).few();
 }
 
 /// Where to put what belongs to no link in a tool that has such things at links only: the link with a default route,

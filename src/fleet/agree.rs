@@ -3,6 +3,8 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 
+use crate::order::Order as _;
+
 use foldhash::HashSet;
 use ipnet::IpNet;
 
@@ -13,7 +15,7 @@ use super::{Code, Fleet, Member, Subnets};
 impl Fleet<'_> {
     pub(super) fn within_subnets(&mut self, subnets: &Subnets, taken: &HashSet<(usize, IpAddr)>) {
         let mut keys: Vec<_> = subnets.keys().copied().collect();
-        keys.sort_unstable();
+        keys.order();
         for key in keys {
             let Some(members) = subnets.get(&key).filter(|members| members.len() > 1) else { continue };
             let net = key.1;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Code;
 use super::count::{Counted, count};
 use crate::inventory::Lldp;
+use crate::order::Few as _;
 
 /// How many nodes show a rule.
 const ENOUGH: usize = 5;
@@ -28,7 +29,7 @@ impl Cable<'_> {
 
     /// The VLANs of its port, if they are announced.
     fn vlans(&self) -> Option<(Option<u16>, BTreeSet<u16>)> {
-        let vlans = (self.port.pvid, self.port.vlans.iter().copied().collect::<BTreeSet<u16>>());
+        let vlans = (self.port.pvid, self.port.vlans.iter().copied().few::<BTreeSet<u16>>());
         Some(vlans).filter(|(pvid, vlans)| pvid.is_some() || !vlans.is_empty())
     }
 
@@ -61,7 +62,7 @@ pub(super) fn cables(all: &[Cable<'_>]) -> Vec<Odd> {
     let mut racks: BTreeMap<Vec<&str>, Vec<Vec<usize>>> = BTreeMap::new();
     for of_node in nodes.into_values() {
         let nics = of_node.iter().map(|index| all[*index].nic);
-        let switches: BTreeSet<&str> = of_node.iter().map(|index| all[*index].port.switch.as_str()).collect();
+        let switches: BTreeSet<&str> = of_node.iter().map(|index| all[*index].port.switch.as_str()).few();
         racks.entry(nics.chain(switches).collect()).or_default().push(of_node);
     }
     // Nodes that are reported, once each.
@@ -77,7 +78,7 @@ pub(super) fn cables(all: &[Cable<'_>]) -> Vec<Odd> {
             // Both have two numbers, the same ones, and no NIC has the same on both.
             swapped(all, &odd, &mut told, &mut found, |one, other| {
                 let (one, other) = (numbers(one), numbers(other));
-                let both: BTreeSet<Option<u64>> = one.iter().copied().collect();
+                let both: BTreeSet<Option<u64>> = one.iter().copied().few();
                 let differ = one.iter().zip(&other).all(|(a, b)| a != b && both.contains(b));
                 both.len() == 2 && differ
             });

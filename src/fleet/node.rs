@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::diagnostic::At;
 use crate::model::{self, Desired, DesiredMac, Dynamic, Kind, Located, MacAddr, Place};
+use crate::order::Order as _;
 
 /// A place in one of a node's files.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,7 +115,7 @@ impl FleetNode {
             node.links.push(graph.facts(index, link));
             node.servers.extend(link.resolver.servers.iter().map(located));
         }
-        node.servers.sort_unstable();
+        node.servers.order();
         node.servers.dedup_by_key(|(ip, _)| *ip);
         node
     }

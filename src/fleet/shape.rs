@@ -9,6 +9,7 @@ use super::count::count;
 use super::node::{FleetLink, FleetNode, Spot};
 use super::{Code, Fleet, Subnets};
 use crate::model::{Dynamic, Family, Kind};
+use crate::order::Order as _;
 
 /// The parts of a link that nodes of one shape have in common: kind, members, IPv4 and IPv6 addresses, what is left to
 /// clients.
@@ -59,7 +60,7 @@ impl FleetNode {
     fn sorted(&self) -> Vec<(Form, usize)> {
         let mut forms: Vec<_> =
             self.links.iter().enumerate().map(|(index, link)| (link.form(), index)).collect();
-        forms.sort();
+        forms.order();
         forms
     }
 }
@@ -80,7 +81,7 @@ impl Fleet<'_> {
             shapes.entry(forms).or_default().push((node, order));
         }
         let mut shapes: Vec<_> = shapes.into_values().filter(|nodes| nodes.len() >= ENOUGH).collect();
-        shapes.sort_by_key(|nodes| nodes[0].0);
+        shapes.order_by_key(|nodes| nodes[0].0);
         let bond = |(node, link): &(usize, usize)| Some((*node, nodes[*node].links[*link].bond?));
         let bonds: HashSet<(usize, usize)> = told.iter().filter_map(bond).collect();
         for shape in shapes {

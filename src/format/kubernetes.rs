@@ -8,6 +8,7 @@ use super::piece::{Body, Piece, is_description};
 use super::tree::{Entry, Node, Scalar, Tree, Value};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Place, base64};
+use crate::order::Order as _;
 
 /// Keys of a description, without `_`, `-`, `.json` and capitals.
 const KEYS: [&str; 4] = ["networkdata", "networkconfig", "networkdatabase64", "nmstate"];
@@ -201,7 +202,7 @@ impl Template<'_> {
                 list.push(self.link(link, kind, list.len()));
             }
         }
-        list.sort_by_key(|link| link.at);
+        list.order_by_key(|link| link.at);
         let networks = data.get("networks");
         let mut nets = Vec::new();
         for (key, kind) in NETWORK_LISTS {
@@ -209,7 +210,7 @@ impl Template<'_> {
                 nets.push(self.network(network, kind));
             }
         }
-        nets.sort_by_key(|network: &Node| network.at);
+        nets.order_by_key(|network: &Node| network.at);
         let mut out = vec![
             entry("links", links.map_or(data.at, |links| links.at), Value::List(list)),
             entry("networks", networks.map_or(data.at, |networks| networks.at), Value::List(nets)),
@@ -340,7 +341,7 @@ impl Template<'_> {
 
 /// A mapping whose entries are in file order, by which a place finds its path.
 fn mapping(at: Place, mut entries: Vec<Entry>) -> Node {
-    entries.sort_by_key(|entry| entry.key_at);
+    entries.order_by_key(|entry| entry.key_at);
     Node { at, value: Value::Map(entries) }
 }
 

@@ -29,6 +29,7 @@ use foldhash::HashSet;
 
 use crate::diagnostic::{Code, Diagnostic, Severity, printable, worst};
 use crate::model::{Desired, Place, Resolver};
+use crate::order::Order as _;
 use recognise::Format;
 use tree::{Duplicate, Node, Tree};
 
@@ -327,7 +328,7 @@ pub fn for_ironic(parsed: &mut Parsed) {
 
 /// By place; those without one come last.
 fn in_order(diags: &mut [Diagnostic]) {
-    diags.sort_by_key(|d| (!d.at.is_known(), d.at));
+    diags.order_by_key(|d| (!d.at.is_known(), d.at));
 }
 
 /// The diagnostic for a description without a usable link; `diags` tells whether it had any.

@@ -9,6 +9,7 @@ use super::image::Presence;
 use super::record::{RECORD, Record};
 use super::{APPLIED, CHRONY, CONNMAN, DHCPCD, IFUPDOWN, MADE, MARKERS, Surroundings, TIMESYNCD};
 use crate::model::Place;
+use crate::order::{Few as _, Order as _};
 use crate::plan::{Action, LinkChange, Manager, Plan, Service, Step, StepId};
 use crate::resolve::ResolvedLink;
 
@@ -136,9 +137,9 @@ impl<'a> PlanDraft<'a> {
             let manager = format!("/run/NetworkManager/conf.d/00-netapply-{link}.conf");
             [vec![marker, manager, APPLIED.to_owned()], network.to_vec()].concat()
         };
-        let theirs: BTreeSet<String> = links.iter().flat_map(file_names).collect();
-        self.files = surroundings.files.keys().filter(|path| !theirs.contains(*path)).cloned().collect();
-        self.records = surroundings.stale_records(&BTreeSet::new()).into_iter().map(str::to_owned).collect();
+        let theirs: BTreeSet<String> = links.iter().flat_map(file_names).few();
+        self.files = surroundings.files.keys().filter(|path| !theirs.contains(*path)).cloned().few();
+        self.records = surroundings.stale_records(&BTreeSet::new()).into_iter().map(str::to_owned).few();
         self.record = surroundings.record.clone();
         self.record.released.retain(|link| !links.contains(link));
         for path in [DHCPCD, CONNMAN, IFUPDOWN] {
@@ -168,7 +169,7 @@ impl<'a> PlanDraft<'a> {
                 return;
             }
         };
-        needs.sort_unstable();
+        needs.order();
         let number = StepId(self.plan.steps.len());
         // A marker comes after what it stands for: it depends on every file that was written for its link.
         match whose {

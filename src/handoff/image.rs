@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::names;
 use crate::machine::Machine;
+use crate::order::Few as _;
 
 /// The state of a service in the image, from absent to running.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,7 +75,7 @@ pub(super) fn services(machine: &Machine) -> BTreeMap<&'static str, Presence> {
         }
         if started.iter().any(|name| name == unit) { Presence::Enabled } else { Presence::Disabled }
     };
-    SERVICES.iter().map(|unit| (*unit, presence(unit))).collect()
+    SERVICES.iter().map(|unit| (*unit, presence(unit))).few()
 }
 
 /// NetworkManager, which dracut's module starts by a unit of its own.

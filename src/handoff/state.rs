@@ -13,6 +13,7 @@ use super::resolv_conf::{ETC, End, ResolvConf, Resolvconf};
 use super::surroundings::Surroundings;
 use crate::bus::{Argument, Bus, BusError, BusMethod, Returned};
 use crate::machine::Machine;
+use crate::order::Order as _;
 use crate::page::printable;
 use crate::plan::Manager;
 
@@ -425,7 +426,7 @@ fn hosts(machine: &Machine) -> Option<String> {
 fn settings(machine: &Machine) -> Vec<(String, String)> {
     const FOLDER: &str = "/etc/NetworkManager/conf.d";
     let mut files: Vec<String> = names(machine, FOLDER).map(|name| format!("{FOLDER}/{name}")).collect();
-    files.sort_unstable();
+    files.order();
     files.insert(0, "/etc/NetworkManager/NetworkManager.conf".to_owned());
     let mut found = Vec::new();
     for file in files {

@@ -8,6 +8,7 @@ use super::record::{RECORD, Record};
 use super::resolv_conf::{ResolvConf, Resolvconf};
 use super::{APPLIED, CHRONY, CONNMAN, DHCPCD, IFUPDOWN, MARKERS, TIMESYNCD};
 use crate::machine::{Machine, is_host_name};
+use crate::order::Few as _;
 
 /// The image, as far as the hand-off is concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,7 +157,7 @@ impl Surroundings {
     pub(super) fn stale_records(&self, desired: &BTreeSet<String>) -> BTreeSet<&str> {
         let paths = self.files.keys().filter(|path| path.starts_with("/run/resolvconf/"));
         let names = paths.filter_map(|path| path.rsplit('/').next());
-        names.filter(|name| name.ends_with(".netapply") && !desired.contains(*name)).collect()
+        names.filter(|name| name.ends_with(".netapply") && !desired.contains(*name)).few()
     }
 }
 
@@ -175,7 +176,7 @@ fn files(machine: &Machine) -> BTreeMap<String, String> {
         let names = names(machine, folder);
         paths.extend(names.filter(|name| name.starts_with(begin)).map(|name| format!("{folder}/{name}")));
     }
-    paths.into_iter().filter_map(|path| read(machine, &path).map(|text| (path, text))).collect()
+    paths.into_iter().filter_map(|path| read(machine, &path).map(|text| (path, text))).few()
 }
 
 /// One in a folder that comes first replaces others of its name.

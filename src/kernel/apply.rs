@@ -51,7 +51,7 @@ pub const UNDO_BOUND: Duration = Duration::from_secs(12);
 /// Executes `plan` on links with these `names`, until it is done or `stop` is ready, which ends it at the next step.
 pub async fn apply(
     session: &mut Session,
-    effects: &mut impl Effects,
+    effects: &mut dyn Effects,
     plan: &Plan,
     names: Names,
     after_failure: AfterFailure,
@@ -63,7 +63,7 @@ pub async fn apply(
 /// Executes a plan that undoes another one, to its end regardless of failures.
 pub async fn undo(
     session: &mut Session,
-    effects: &mut impl Effects,
+    effects: &mut dyn Effects,
     plan: &Plan,
     names: Names,
 ) -> PlanOutcome {
@@ -73,7 +73,7 @@ pub async fn undo(
 
 async fn execute(
     session: &mut Session,
-    effects: &mut impl Effects,
+    effects: &mut dyn Effects,
     plan: &Plan,
     names: Names,
     (after_failure, handoff_left): (AfterFailure, Duration),
@@ -107,9 +107,9 @@ async fn execute(
     outcome
 }
 
-struct Executor<'a, E> {
+struct Executor<'a> {
     session: &'a mut Session,
-    effects: &'a mut E,
+    effects: &'a mut dyn Effects,
     /// The remaining time for the hand-off.
     handoff_left: Duration,
     plan: &'a Plan,
@@ -127,7 +127,7 @@ struct Executor<'a, E> {
     wait_until: Option<Instant>,
 }
 
-impl<E: Effects> Executor<'_, E> {
+impl Executor<'_> {
     async fn run(mut self) {
         let plan = self.plan;
         for (number, step) in plan.numbered() {

@@ -13,6 +13,7 @@ use std::future::Future;
 use std::io;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -38,13 +39,16 @@ pub const MODULE_BOUND: Duration = Duration::from_secs(20);
 /// Where resolvconf(8) keeps its records: Debian's in `interface`, openresolv in `interfaces`, since 3.14 in `keys`.
 const RECORDS: &[&str] = &["/run/resolvconf/interface", "/run/resolvconf/interfaces", "/run/resolvconf/keys"];
 
-/// Makes the steps that do not use netlink. Each future is bounded, and gives its effect up when it is dropped.
+/// An effect, which is bounded, and given up when this is dropped.
+pub type EffectFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// Makes the steps that do not use netlink.
 pub trait Effects {
     /// Makes a step with a sysctl, a file, a program or D-Bus.
-    fn make(&mut self, action: &Action) -> impl Future<Output = Result<(), Trouble>>;
+    fn make<'a>(&'a mut self, action: &'a Action) -> EffectFuture<'a, Result<(), Trouble>>;
 
     /// The step that undoes `action`, determined before it is made; `None` if there is none.
-    fn inverse(&mut self, action: &Action) -> impl Future<Output = Option<Action>>;
+    fn inverse<'a>(&'a mut self, action: &'a Action) -> EffectFuture<'a, Option<Action>>;
 
     /// Whether a link of a kind may be made. The kernel loads what it needs for one by itself.
     fn permit(&mut self, _: Kind) -> Result<(), KernelLacks> {
@@ -52,7 +56,7 @@ pub trait Effects {
     }
 
     /// Loads the modules of a kind of link; modules that are already loaded count as loaded.
-    fn load(&mut self, kind: Kind) -> impl Future<Output = Result<(), KernelLacks>>;
+    fn load(&mut self, kind: Kind) -> EffectFuture<'_, Result<(), KernelLacks>>;
 }
 
 /// Changes the machine.
@@ -90,78 +94,86 @@ impl Real {
 }
 
 impl Effects for Real {
-    async fn make(&mut self, action: &Action) -> Result<(), Trouble> {
-        match action {
-            Action::Sysctl { key, value } => {
-                let value = value.clone();
-                self.file(self.machine.proc_sys().join(key), move |path| {
-                    file::overwrite(path, value.as_bytes())
-                })
-                .await
+    fn make<'a>(&'a mut self, action: &'a Action) -> EffectFuture<'a, Result<(), Trouble>> {
+        Box::pin(async move {
+            match action {
+                Action::Sysctl { key, value } => {
+                    let value = value.clone();
+                    self.file(self.machine.proc_sys().join(key), move |path| {
+                        file::overwrite(path, value.as_bytes())
+                    })
+                    .await
+                }
+                Action::StableSecret { link, secret } => {
+                    let (secret, id) = (secret.clone(), self.machine.machine_id());
+                    let path = format!("net/ipv6/conf/{link}/stable_secret");
+                    self.file(self.machine.proc_sys().join(path), move |path| {
+                        let secret = match secret {
+                            Secret::MachineId => machine_id(&id)?,
+                            Secret::Of(bytes) => Secret::address(&bytes),
+                        };
+                        file::overwrite(path, secret.to_string().as_bytes())
+                    })
+                    .await
+                }
+                Action::WriteFile { path, content } => {
+                    let content = content.clone();
+                    self.file(self.machine.at(path), move |path| file::write(path, content.as_bytes())).await
+                }
+                Action::RemoveFile { path } => self.file(self.machine.at(path), file::remove).await,
+                Action::PutBack { path, former } => {
+                    let former = former.clone();
+                    self.file(self.machine.at(path), move |path| file::put_back(path, &former)).await
+                }
+                Action::Resolvconf { program, record, content } => {
+                    let content = content.as_deref();
+                    program::resolvconf(&self.machine.at(program), program, record, content).await
+                }
+                Action::Refresh(service) => tools::refresh(&self.machine, *service).await,
+                Action::Manage { link, by, on } => tools::manage(&self.machine, link, *by, *on).await,
+                _ => Ok(()),
             }
-            Action::StableSecret { link, secret } => {
-                let (secret, id) = (secret.clone(), self.machine.machine_id());
-                let path = format!("net/ipv6/conf/{link}/stable_secret");
-                self.file(self.machine.proc_sys().join(path), move |path| {
-                    let secret = match secret {
-                        Secret::MachineId => machine_id(&id)?,
-                        Secret::Of(bytes) => Secret::address(&bytes),
-                    };
-                    file::overwrite(path, secret.to_string().as_bytes())
-                })
-                .await
-            }
-            Action::WriteFile { path, content } => {
-                let content = content.clone();
-                self.file(self.machine.at(path), move |path| file::write(path, content.as_bytes())).await
-            }
-            Action::RemoveFile { path } => self.file(self.machine.at(path), file::remove).await,
-            Action::PutBack { path, former } => {
-                let former = former.clone();
-                self.file(self.machine.at(path), move |path| file::put_back(path, &former)).await
-            }
-            Action::Resolvconf { program, record, content } => {
-                let content = content.as_deref();
-                program::resolvconf(&self.machine.at(program), program, record, content).await
-            }
-            Action::Refresh(service) => tools::refresh(&self.machine, *service).await,
-            Action::Manage { link, by, on } => tools::manage(&self.machine, link, *by, *on).await,
-            _ => Ok(()),
-        }
+        })
     }
 
-    async fn inverse(&mut self, action: &Action) -> Option<Action> {
-        match action {
-            // Those of links are in the inventory; only the host name remains.
-            Action::Sysctl { key, .. } => {
-                let path = self.machine.proc_sys().join(key);
-                let was = self.worker.run(FILE_BOUND, move || file::read(&path).ok().flatten()).await??;
-                let value = String::from_utf8(was).ok()?.trim().to_owned();
-                Some(Action::Sysctl { key: key.clone(), value })
+    fn inverse<'a>(&'a mut self, action: &'a Action) -> EffectFuture<'a, Option<Action>> {
+        Box::pin(async move {
+            match action {
+                // Those of links are in the inventory; only the host name remains.
+                Action::Sysctl { key, .. } => {
+                    let path = self.machine.proc_sys().join(key);
+                    let was = self.worker.run(FILE_BOUND, move || file::read(&path).ok().flatten()).await??;
+                    let value = String::from_utf8(was).ok()?.trim().to_owned();
+                    Some(Action::Sysctl { key: key.clone(), value })
+                }
+                Action::WriteFile { path, .. } | Action::RemoveFile { path } => {
+                    let at = self.machine.at(path);
+                    let former = self.worker.run(FILE_BOUND, move || file::former(&at).ok()).await??;
+                    Some(Action::PutBack { path: path.clone(), former })
+                }
+                Action::Resolvconf { program, record, .. } => {
+                    let content = self.record(record).await;
+                    Some(Action::Resolvconf { program: program.clone(), record: record.clone(), content })
+                }
+                Action::Refresh(_) => Some(action.clone()),
+                // networkd's files are restored, and networkd follows them; it is waited for only when it releases a link.
+                Action::Manage { by: Manager::Networkd, .. } => None,
+                Action::Manage { link, by, on } => {
+                    Some(Action::Manage { link: link.clone(), by: *by, on: !on })
+                }
+                _ => None,
             }
-            Action::WriteFile { path, .. } | Action::RemoveFile { path } => {
-                let at = self.machine.at(path);
-                let former = self.worker.run(FILE_BOUND, move || file::former(&at).ok()).await??;
-                Some(Action::PutBack { path: path.clone(), former })
-            }
-            Action::Resolvconf { program, record, .. } => {
-                let content = self.record(record).await;
-                Some(Action::Resolvconf { program: program.clone(), record: record.clone(), content })
-            }
-            Action::Refresh(_) => Some(action.clone()),
-            // networkd's files are restored, and networkd follows them; it is waited for only when it releases a link.
-            Action::Manage { by: Manager::Networkd, .. } => None,
-            Action::Manage { link, by, on } => Some(Action::Manage { link: link.clone(), by: *by, on: !on }),
-            _ => None,
-        }
+        })
     }
 
-    async fn load(&mut self, kind: Kind) -> Result<(), KernelLacks> {
-        let machine = self.machine.clone();
-        match self.worker.run(MODULE_BOUND, move || modules::load(&machine, kind)).await {
-            Some(result) => result,
-            None => KernelLacks::late(kind, MODULE_BOUND),
-        }
+    fn load(&mut self, kind: Kind) -> EffectFuture<'_, Result<(), KernelLacks>> {
+        Box::pin(async move {
+            let machine = self.machine.clone();
+            match self.worker.run(MODULE_BOUND, move || modules::load(&machine, kind)).await {
+                Some(result) => result,
+                None => KernelLacks::late(kind, MODULE_BOUND),
+            }
+        })
     }
 }
 
@@ -175,8 +187,8 @@ fn machine_id(path: &Path) -> io::Result<Ipv6Addr> {
 /// Records what would be changed outside the kernel, and makes the rest: netlink and sysctls belong to a namespace,
 /// files and programs to the machine.
 #[derive(Debug)]
-pub struct Recorder<E> {
-    inner: E,
+pub struct Recorder {
+    inner: Real,
     /// No module is loaded on this machine.
     unloaded: Option<Machine>,
     recorded: Recorded,
@@ -185,9 +197,9 @@ pub struct Recorder<E> {
 /// The steps that a [`Recorder`] did not make, in order.
 pub type Recorded = Rc<RefCell<Vec<Action>>>;
 
-impl<E: Effects> Recorder<E> {
+impl Recorder {
     /// Records what `inner` would do to the image; sysctls and modules are passed on to it.
-    pub fn before(inner: E, recorded: Recorded) -> Self {
+    pub fn before(inner: Real, recorded: Recorded) -> Self {
         Self { inner, unloaded: None, recorded }
     }
 
@@ -199,31 +211,35 @@ impl<E: Effects> Recorder<E> {
     }
 }
 
-impl<E: Effects> Effects for Recorder<E> {
-    async fn make(&mut self, action: &Action) -> Result<(), Trouble> {
-        match action {
-            Action::Sysctl { key, .. } if key.starts_with("net/") => self.inner.make(action).await,
-            Action::StableSecret { .. } => self.inner.make(action).await,
-            _ => {
-                self.recorded.borrow_mut().push(action.clone());
-                Ok(())
+impl Effects for Recorder {
+    fn make<'a>(&'a mut self, action: &'a Action) -> EffectFuture<'a, Result<(), Trouble>> {
+        Box::pin(async move {
+            match action {
+                Action::Sysctl { key, .. } if key.starts_with("net/") => self.inner.make(action).await,
+                Action::StableSecret { .. } => self.inner.make(action).await,
+                _ => {
+                    self.recorded.borrow_mut().push(action.clone());
+                    Ok(())
+                }
             }
-        }
+        })
     }
 
-    async fn inverse(&mut self, _: &Action) -> Option<Action> {
-        None
+    fn inverse<'a>(&'a mut self, _: &'a Action) -> EffectFuture<'a, Option<Action>> {
+        Box::pin(std::future::ready(None))
     }
 
     fn permit(&mut self, kind: Kind) -> Result<(), KernelLacks> {
         self.unloaded.as_ref().map_or(Ok(()), |machine| modules::loaded(machine, kind))
     }
 
-    async fn load(&mut self, kind: Kind) -> Result<(), KernelLacks> {
-        match &self.unloaded {
-            Some(machine) => modules::loaded(machine, kind),
-            None => self.inner.load(kind).await,
-        }
+    fn load(&mut self, kind: Kind) -> EffectFuture<'_, Result<(), KernelLacks>> {
+        Box::pin(async move {
+            match &self.unloaded {
+                Some(machine) => modules::loaded(machine, kind),
+                None => self.inner.load(kind).await,
+            }
+        })
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 
 use crate::inventory::SettingName;
+use crate::model::Settings;
 use crate::model::attribute::{NIC, OptionValue};
-use crate::model::{Settings, few};
+use crate::order::Few as _;
 
 use super::attributes::{self, Attributes, NESTED};
 use super::generic::{Generic, answer};
@@ -55,7 +56,7 @@ pub(super) async fn features<'a>(
         CHECKSUMMING => active.iter().any(|name| name.starts_with(CHECKSUM)),
         _ => active.iter().any(|name| name == wanted),
     };
-    Ok(few(wanted.map(|name| (name.to_owned().into(), is_on(name)))))
+    Ok(wanted.map(|name| (name.to_owned().into(), is_on(name))).few())
 }
 
 /// Turns a feature on or off. Returns a sentence if the driver ignores it, which is not an error.

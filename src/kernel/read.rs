@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
 use crate::model::Kind;
+use crate::order::Order as _;
 
 use super::attributes;
 use super::live::{self, Snapshot};
@@ -110,7 +111,7 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
             None => inventory.undecoded.push("a link without index or name".to_owned()),
         }
     }
-    inventory.links.sort_unstable_by_key(|link| link.index);
+    inventory.links.order_by_key(|link| link.index);
     inventory.links.dedup_by_key(|link| link.index);
     if inventory.links.iter().any(|link| link.kind.is(Kind::Bridge)) {
         bridge_vlans(session, &mut inventory.links).await?;

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 
 use crate::model::{Located, Peer, Place, Wireguard, base64};
+use crate::order::{Few as _, Order as _};
 
 use super::attributes::{self, Attributes, NESTED, field, number};
 use super::generic::Generic;
@@ -142,8 +143,8 @@ impl Observed {
             return false;
         };
         let mut there = decode(&self.0, &wanted);
-        wanted.sort_unstable();
-        there.sort_unstable();
+        wanted.order();
+        there.order();
         same_device && wanted == there
     }
 
@@ -153,7 +154,7 @@ impl Observed {
             public_key: located(to_base64(&raw.public_key)),
             shared_key: Some(located(to_base64(&raw.shared_key))),
             endpoint: raw.endpoint.map(|endpoint| located((endpoint.ip(), endpoint.port()))),
-            allowed: raw.allowed.into_iter().collect(),
+            allowed: raw.allowed.into_iter().few(),
             keepalive: Some(raw.keepalive),
         };
         Wireguard {
@@ -201,7 +202,7 @@ fn decode(messages: &[Vec<u8>], wanted: &[RawPeer]) -> Vec<RawPeer> {
                 .get(peer::KEEPALIVE)
                 .and_then(|k| number(k, u16::from_ne_bytes))
                 .unwrap_or(0),
-            allowed: allowed.collect(),
+            allowed: allowed.few(),
         });
     }
     peers

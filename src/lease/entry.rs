@@ -15,6 +15,7 @@ use super::dhcp6::machine::{Account6, Config6, Lease6};
 use super::dhcp6::message::status;
 use super::ra::machine::Router;
 use crate::machine::{Machine, files};
+use crate::order::Few as _;
 use crate::resolve::{LeaseNote, NoLease, NoLeaseReason};
 
 /// The file of a link.
@@ -352,11 +353,11 @@ pub fn all(machine: &Machine) -> BTreeMap<String, LeaseEntry> {
     let names = std::fs::read_dir(machine.leases()).into_iter().flatten().flatten();
     let paths = names.map(|name| name.path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
     let read = |path: std::path::PathBuf| -> Option<LeaseEntry> {
-        let entry: LeaseEntry = serde_json::from_slice(&files::read(&path).ok()?).ok()?;
+        let entry: LeaseEntry = files::read_json(&path).ok()?;
         let name = path.file_stem()?.to_str()?;
         (entry.version == 1 && entry.link == name).then_some(entry)
     };
-    paths.filter_map(read).map(|entry| (entry.link.clone(), entry)).collect()
+    paths.filter_map(read).map(|entry| (entry.link.clone(), entry)).few()
 }
 
 /// Removes the file of a link that netapply no longer leases.

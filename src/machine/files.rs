@@ -5,6 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 /// More than netapply ever writes; a longer file is not its own.
 const LONGEST: u64 = 256 << 20;
 
@@ -66,6 +68,16 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     regular(file)?.take(LONGEST).read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// What a regular file says in JSON.
+///
+/// # Errors
+/// As of [`read`], or its content is no such JSON ([`io::ErrorKind::InvalidData`]).
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    // A text, as all JSON is read here: for bytes, the program would have each type's reader twice.
+    let text = String::from_utf8(read(path)?).map_err(|_| io::ErrorKind::InvalidData)?;
+    serde_json::from_str(&text).map_err(io::Error::from)
 }
 
 /// Opens a regular file for appending, and creates it if missing. No symbolic link is followed: others may be able to

@@ -23,13 +23,3 @@ pub use link::{
 pub use net::{Address, AddressGeneration, Family, NextHop, Resolver, Route, Rule, needs_zone};
 pub use primitive::{IfName, IfNameError, Located, MacAddr, Mtu, ParseError, Place, hex, is_plain};
 pub use rtnetlink::{AddressProtocol, Protocol, RouteKind, Scope};
-
-use std::collections::BTreeMap;
-
-/// A map of a few entries, in which the last of equal keys counts. `collect` sorts them all first, and adds 3 KB of
-/// sorting code for each call site.
-pub fn few<K: Ord, V>(entries: impl Iterator<Item = (K, V)>) -> BTreeMap<K, V> {
-    let mut map = BTreeMap::new();
-    map.extend(entries);
-    map
-}

@@ -10,8 +10,9 @@ use crate::inventory::{MacOrigin, ObservedLink};
 use crate::model::attribute::{self, Attribute, Change, Form, NIC, OptionValue};
 use crate::model::{
     Activation, AddressGeneration, BondMode, DesiredMac, Dynamic, Family, Kind, Link, LinkLayer, MacAddr,
-    Naming, Place, few,
+    Naming, Place,
 };
+use crate::order::Few as _;
 use crate::resolve::ResolvedLink;
 
 type Options = BTreeMap<&'static str, OptionValue>;
@@ -378,7 +379,7 @@ impl Planner<'_> {
             // A running bond chooses its active member itself: one without a live link is refused.
             .filter(|(row, _)| row.name != "active_slave" || self.takes_members(&link.name))
             .map(|(row, value)| (row.name, value.clone()));
-        let settings = few(settings);
+        let settings: Options = settings.few();
         if !settings.is_empty() {
             self.change(link, &link.name, LinkChange::Options { kind, settings });
         }
@@ -456,7 +457,7 @@ impl Planner<'_> {
             .filter_map(|row| Some((row.name, link.desired.port.get(row.name)?)))
             .filter(|(name, value)| there.port.get(*name) != Some(value))
             .map(|(name, value)| (name, value.clone()));
-        let differing = few(differing);
+        let differing: Options = differing.few();
         if !differing.is_empty() {
             self.change(link, member, LinkChange::PortOptions { kind, settings: differing });
         }
@@ -607,7 +608,7 @@ impl Planner<'_> {
                 group.rows.iter().filter_map(|row| Some((row.name, link.desired.tuning.0.get(row.name)?)));
             let differing = differing.filter(|(name, value)| there.tuning.get(*name) != Some(&value.value));
             let at = differing.clone().map(|(_, value)| value.at).next();
-            let settings = few(differing.map(|(name, value)| (name, value.value.clone())));
+            let settings = differing.map(|(name, value)| (name, value.value.clone())).few();
             if let Some(at) = at {
                 self.push(&link.desired.id, at, Action::Tune { name: link.name.clone(), settings });
             }
@@ -689,7 +690,7 @@ fn is_late(kind: Kind, row: &Attribute) -> bool {
 /// Those that can be given at creation.
 fn first_options(link: &ResolvedLink) -> Options {
     let early = options(link).filter(|(row, _)| !is_late(link.desired.kind, row));
-    few(early.map(|(row, value)| (row.name, value.clone())))
+    early.map(|(row, value)| (row.name, value.clone())).few()
 }
 
 /// A VXLAN keeps the address family of its ends (vxlan_nl2conf), and an IPv4 tunnel keeps having a remote end or none

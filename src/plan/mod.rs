@@ -19,6 +19,7 @@ use foldhash::{HashMap, HashSet};
 
 use crate::inventory::Inventory;
 use crate::model::{Dynamic, Place, Route};
+use crate::order::Order as _;
 use crate::resolve::{Resolved, ResolvedLink};
 pub use restore::restore;
 pub(crate) use state::far_ends;
@@ -123,7 +124,7 @@ impl<'a> Planner<'a> {
         for name in action.link().into_iter().chain(other_links(&action)) {
             needs.extend(self.made.get(name).into_iter().flatten());
         }
-        needs.sort_unstable();
+        needs.order();
         needs.dedup();
         let id = StepId(self.steps.len());
         self.state.effect(&action);

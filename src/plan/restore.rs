@@ -17,8 +17,9 @@ use crate::inventory::{AddressEntry, AddressFlag, Inventory, ObservedLink, Route
 use crate::model::attribute::NIC;
 use crate::model::{
     Activation, AddressProtocol, DesiredMac, IfName, Kind, Link, Located, MacAddr, Mtu, Naming, Place,
-    PortVlan, Protocol, Scope, few,
+    PortVlan, Protocol, Scope,
 };
+use crate::order::Few as _;
 use crate::resolve::{Resolved, ResolvedLink, blank};
 
 /// `rtm_protocol` of the routes created by the kernel and from router advertisements.
@@ -159,7 +160,7 @@ impl Planner<'_> {
                     let rows =
                         NIC.iter().flat_map(|group| group.rows).filter(|row| settings.contains_key(row.name));
                     let was = rows.filter_map(|row| Some((row.name, link.tuning.get(row.name)?.clone())));
-                    let settings = few(was);
+                    let settings: BTreeMap<_, _> = was.few();
                     if !settings.is_empty() {
                         self.undo(Action::Tune { name: link.name.clone(), settings });
                     }

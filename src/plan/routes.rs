@@ -12,7 +12,8 @@ use super::state::{RouteKey, key};
 use super::step::{Action, StepId};
 use super::{Planner, left_to_others};
 use crate::inventory::{AddressEntry, NextHopEntry, RouteEntry};
-use crate::model::{Family, NextHop, Place, Protocol, Route, RouteKind, Scope, few};
+use crate::model::{Family, NextHop, Place, Protocol, Route, RouteKind, Scope};
+use crate::order::{Few as _, Order as _};
 use crate::resolve::ResolvedLink;
 
 /// Protocols of routes that netapply may remove: added by hand, by a client, by an ICMP redirect.
@@ -33,7 +34,7 @@ impl<'a> Planner<'a> {
 
     fn remove(&mut self, mut routes: Vec<RouteEntry>) {
         // Those with a gateway first; apart from that any stable order.
-        routes.sort_unstable_by_key(|r| (!r.has_gateway(), r.to, r.table, r.metric, r.via));
+        routes.order_by_key(|r| (!r.has_gateway(), r.to, r.table, r.metric, r.via));
         for route in routes {
             let owner = route.links().find_map(|name| self.described(name));
             let (id, at) = owner.map_or(("", Place::NONE), |link| (&link.desired.id, link.desired.at));
@@ -99,7 +100,7 @@ impl<'a> Planner<'a> {
             groups.entry(key(route)).or_default().push(route.clone());
         }
         desired.retain(|(id, _, route)| anew.contains(&key(route)) || !self.is_in_force(id, route));
-        desired.sort_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
+        desired.order_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
         let late = desired.split_off(desired.partition_point(|(_, _, route)| !waits(route)));
         for route in desired {
             self.bring_desired(route, &mut anew, &groups);
@@ -134,7 +135,7 @@ impl<'a> Planner<'a> {
     /// our own: the description decides about those; and for those over a gateway whose subnet is gone with an address.
     fn lost_routes(&mut self, desired: &[DesiredRoute<'a>]) -> Vec<DesiredRoute<'a>> {
         let mut lost = std::mem::take(&mut self.state.lost_routes);
-        lost.sort_unstable_by_key(|r| (r.has_gateway(), key(r), r.via));
+        lost.order_by_key(|r| (r.has_gateway(), key(r), r.via));
         lost.dedup();
         let addresses: HashSet<IpAddr> =
             self.state.addresses.values().flatten().map(|address| address.net.addr()).collect();
@@ -461,7 +462,7 @@ fn entry(link: &ResolvedLink, route: &Route) -> RouteEntry {
         metric: metric(route),
         table: table(link, route),
         source: route.source,
-        metrics: few(metrics.into_iter().filter_map(|(name, value)| Some((name.into(), value?)))),
+        metrics: metrics.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).few(),
         ..RouteEntry::new(route.to)
     }
 }

@@ -14,7 +14,8 @@ use crate::inventory::{
     AddressEntry, AddressFlag, Inventory, MacOrigin, ObservedLink, RouteEntry, RuleEntry, SettingName,
 };
 use crate::model::attribute::{Attribute, OptionValue};
-use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope, few};
+use crate::model::{AddressGeneration, Family, Kind, LinkLayer, Protocol, Scope};
+use crate::order::{Few as _, Order as _};
 use crate::resolve::ResolvedLink;
 
 /// The kernel's key of a route. IPv6 also distinguishes routes with one key by gateway and link.
@@ -97,9 +98,13 @@ impl State {
         for link in &inventory.links {
             state.index_link(link);
         }
-        state.new_links_ipv6 = few(inventory.sysctls.iter().filter_map(|(key, value)| {
-            Some((key.strip_prefix("net/ipv6/conf/default/")?.to_owned().into(), *value))
-        }));
+        state.new_links_ipv6 = inventory
+            .sysctls
+            .iter()
+            .filter_map(|(key, value)| {
+                Some((key.strip_prefix("net/ipv6/conf/default/")?.to_owned().into(), *value))
+            })
+            .few();
         for address in &inventory.addresses {
             state.addresses.entry(address.link.clone()).or_default().push(address.clone());
         }
@@ -170,7 +175,7 @@ impl State {
     fn keys_of_link(&self, link: &str) -> Vec<RouteKey> {
         let keys = self.keys_of_link.get(link).into_iter().flat_map(HashMap::values).flatten();
         let mut keys: Vec<RouteKey> = keys.copied().collect();
-        keys.sort_unstable();
+        keys.order();
         keys
     }
 
@@ -564,7 +569,7 @@ impl State {
             link.vlans = vlans;
             if kind == Some(Kind::Bond) {
                 let nothing = |row: &Attribute| (SettingName::Borrowed(row.name), OptionValue::Number(0));
-                link.port = few(Kind::Bond.port_attributes().iter().map(nothing));
+                link.port = Kind::Bond.port_attributes().iter().map(nothing).few();
                 link.mtu = mtu;
                 link.up = true;
             }
@@ -632,7 +637,7 @@ impl State {
         let is_elsewhere = self.addresses.values().flatten().any(|a| a.net.addr() == ip);
         let mut keys = self.keys_of_link(&entry.link);
         keys.extend(self.keys_of_source.get(&ip).into_iter().flatten());
-        keys.sort_unstable();
+        keys.order();
         keys.dedup();
         for key in keys {
             let Some(routes) = self.routes.get_mut(&key) else { continue };

@@ -5,6 +5,7 @@ use super::step::{Action, LinkChange};
 use crate::inventory::ObservedLink;
 use crate::model::attribute::OptionValue;
 use crate::model::{Located, Place, PortVlan};
+use crate::order::Order as _;
 use crate::resolve::ResolvedLink;
 
 /// The bridge's option for the initial VLAN of a new port and of the bridge itself.
@@ -83,7 +84,7 @@ impl Table {
     /// one only.
     fn missing(&self, there: &Table) -> Vec<PortVlan> {
         let mut missing = self.ranges(|vid, entry| entry.filter(|_| there.0.get(vid) != Some(&entry)));
-        missing.sort_by_key(|vlan| !vlan.pvid);
+        missing.order_by_key(|vlan| !vlan.pvid);
         missing
     }
 

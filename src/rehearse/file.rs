@@ -20,6 +20,7 @@ use crate::format::value::{
 use crate::inventory::{Lldp, ObservedLink};
 use crate::lease::ra::message::{AdvertisedPrefix, Advertisement};
 use crate::model::{Located, Place};
+use crate::order::Few as _;
 
 /// The VLAN of a port without any, as on most switches.
 const DEFAULT_VLAN: u16 = 1;
@@ -232,9 +233,9 @@ impl SwitchFile {
                     _ => std::slice::from_ref(&entry.value),
                 };
                 let ips = nodes.iter().filter_map(|node| ip(node, "names", diags)).map(|ip| ip.value);
-                (entry.key.trim_end_matches('.').to_ascii_lowercase(), ips.collect())
+                (entry.key.trim_end_matches('.').to_ascii_lowercase(), ips.few())
             });
-            self.names = Some(known.collect());
+            self.names = Some(known.few());
         }
         for entry in fields.get("services").and_then(|node| map(node, "services", diags)).unwrap_or_default()
         {
@@ -254,7 +255,7 @@ impl SwitchFile {
     pub fn switch(&self, nics: &[&ObservedLink], diags: &mut Vec<Diagnostic>) -> (Switch, Vec<String>) {
         let unplugged = Port { up: false, ..Port::default() };
         let mut switch = Switch {
-            ports: nics.iter().map(|nic| (nic.name.clone(), unplugged.clone())).collect(),
+            ports: nics.iter().map(|nic| (nic.name.clone(), unplugged.clone())).few(),
             beyond: self.beyond.clone(),
             name_servers: self.name_servers.clone(),
             names: self.names.clone(),
@@ -388,7 +389,7 @@ fn largest(fields: &Fields<'_>, diags: &mut Vec<Diagnostic>) -> Option<u32> {
 
 fn addresses(fields: &Fields<'_>, key: &'static str, diags: &mut Vec<Diagnostic>) -> BTreeSet<IpAddr> {
     let nodes = items(fields.get(key), key, diags);
-    nodes.iter().filter_map(|node| ip(node, key, diags)).map(|ip| ip.value).collect()
+    nodes.iter().filter_map(|node| ip(node, key, diags)).map(|ip| ip.value).few()
 }
 
 fn flag(fields: &Fields<'_>, key: &'static str, default: bool, diags: &mut Vec<Diagnostic>) -> bool {

@@ -29,6 +29,7 @@ use crate::kernel::veth;
 use crate::machine::Machine;
 use crate::model::attribute::OptionValue;
 use crate::model::{Family, Kind, Place, Protocol, RouteKind, Scope, needs_zone};
+use crate::order::Few as _;
 use crate::plan::{Action, LinkChange, NewLink, Plan, Step, StepId, script};
 
 /// How long creating it may take.
@@ -194,7 +195,7 @@ const NEVER: i64 = 255;
 struct Lags {
     partners: BTreeMap<String, bool>,
     session: Session,
-    effects: Recorder<Real>,
+    effects: Recorder,
 }
 
 impl Lags {
@@ -320,7 +321,7 @@ fn draw(switch: &Switch) -> Drawn {
     }
     drawn.set("lo", LinkChange::Up, &[]);
     let ports: BTreeMap<&str, String> =
-        switch.ports.keys().enumerate().map(|(number, nic)| (nic.as_str(), far_end(number))).collect();
+        switch.ports.keys().enumerate().map(|(number, nic)| (nic.as_str(), far_end(number))).few();
     let mut trunks: BTreeMap<Trunk, (String, Vec<StepId>)> = BTreeMap::new();
     for (number, (name, lag)) in switch.lags.iter().enumerate() {
         let members: Vec<&String> = lag.ports.iter().filter_map(|nic| ports.get(nic.as_str())).collect();
@@ -383,8 +384,7 @@ const NO_WAY_BACK: u32 = 100;
 /// Rules for what those beyond answer to subnets that they have no route to.
 fn lose_ways_back(drawn: &mut Drawn, switch: &Switch) {
     let segments = switch.segments.iter().filter(|segment| segment.no_way_back);
-    let subnets: BTreeSet<IpNet> =
-        segments.flat_map(|segment| segment.hosts.iter().map(IpNet::trunc)).collect();
+    let subnets: BTreeSet<IpNet> = segments.flat_map(|segment| segment.hosts.iter().map(IpNet::trunc)).few();
     for to in subnets.iter().filter(|_| !switch.beyond.is_empty()) {
         let route = RouteEntry { kind: RouteKind::Blackhole, table: NO_WAY_BACK, ..RouteEntry::new(*to) };
         drawn.step(Action::AddRoute(route), &[]);

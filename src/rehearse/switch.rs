@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::inventory::Lldp;
 use crate::lease::ra::message::Advertisement;
 use crate::model::{BondMode, Desired, Kind, Link, needs_zone};
+use crate::order::Few as _;
 use crate::resolve::{Resolved, ResolvedLink};
 use crate::verify::input::Target;
 
@@ -176,7 +177,7 @@ impl Switch {
     /// targets answer. NICs that are not in one bond share no segment.
     pub fn ideal(nics: &[String], desired: &Desired, resolved: &Resolved, targets: &[Target]) -> Switch {
         let mut switch = Switch {
-            ports: nics.iter().map(|nic| (nic.clone(), Port::default())).collect(),
+            ports: nics.iter().map(|nic| (nic.clone(), Port::default())).few(),
             ..Switch::default()
         };
         let grounds = Grounds::of(resolved);
@@ -219,7 +220,7 @@ impl Switch {
         let mut segments = std::mem::take(&mut self.segments);
         for (number, segment) in segments.iter_mut().enumerate() {
             let subnets = segment.hosts.iter().chain(&segment.behind).map(IpNet::trunc);
-            let subnets: BTreeSet<IpNet> = subnets.filter(|net| !needs_zone(&net.addr())).collect();
+            let subnets: BTreeSet<IpNet> = subnets.filter(|net| !needs_zone(&net.addr())).few();
             let is_free =
                 |known: &BTreeSet<IpNet>| !subnets.iter().any(|net| known.iter().any(|k| overlap(net, k)));
             let at = taken.iter().position(is_free).unwrap_or(taken.len());
@@ -252,9 +253,9 @@ impl Switch {
             .iter()
             .flat_map(|link| &link.desired.addresses)
             .map(|address| address.net.addr())
-            .collect();
+            .few();
         let servers = resolved.resolver.servers.iter().map(|server| server.value);
-        self.name_servers = servers.filter(|ip| !own.contains(ip)).collect();
+        self.name_servers = servers.filter(|ip| !own.contains(ip)).few();
         let named: Vec<IpAddr> = self.name_servers.iter().copied().collect();
         for ip in
             named.into_iter().chain(targets.iter().filter_map(Target::ip)).filter(|ip| !own.contains(ip))
@@ -290,7 +291,7 @@ impl Switch {
                 Scheme::Https => Some((target.port, PortService::Tls)),
                 Scheme::Ping => None,
             })
-            .collect();
+            .few();
     }
 }
 
@@ -319,7 +320,7 @@ fn gateways(link: &ResolvedLink, desired: &Desired, resolved: &Resolved) -> BTre
             });
             own.into_iter().chain(more.filter_map(|hop| hop.via)).collect::<Vec<_>>()
         });
-        hops.collect()
+        hops.few()
     };
     let own = |ip: &IpAddr| {
         let mut addresses = resolved.links.iter().flat_map(|link| &link.desired.addresses);
@@ -327,7 +328,7 @@ fn gateways(link: &ResolvedLink, desired: &Desired, resolved: &Resolved) -> BTre
     };
     let unusable = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     let all = desired.links.iter().flat_map(of_route);
-    all.filter(|ip| !own(ip) && !unusable.contains(ip) && !ip.is_multicast()).collect()
+    all.filter(|ip| !own(ip) && !unusable.contains(ip) && !ip.is_multicast()).few()
 }
 
 /// Which frames of which ports reach a link.
@@ -335,7 +336,7 @@ struct Grounds<'a>(BTreeMap<&'a str, &'a ResolvedLink>);
 
 impl<'a> Grounds<'a> {
     fn of(resolved: &'a Resolved) -> Self {
-        Grounds(resolved.links.iter().map(|link| (link.name.as_str(), link)).collect())
+        Grounds(resolved.links.iter().map(|link| (link.name.as_str(), link)).few())
     }
 
     /// The NICs among the members of a bond, by their current names.
@@ -379,7 +380,7 @@ impl<'a> Grounds<'a> {
             Kind::Physical => link.current.clone().map(Trunk::Port).map(untagged).unwrap_or_default(),
             Kind::Bond => match self.lag(link) {
                 Some(_) => untagged(Trunk::Lag(link.name.clone())),
-                None => self.nics(link).into_iter().flat_map(|nic| untagged(Trunk::Port(nic))).collect(),
+                None => self.nics(link).into_iter().flat_map(|nic| untagged(Trunk::Port(nic))).few(),
             },
             Kind::Vlan => {
                 let Some(vid) = link.desired.settings.number("id").and_then(|id| u16::try_from(id).ok())
@@ -397,7 +398,7 @@ impl<'a> Grounds<'a> {
                         tags.push(Tag { vid, service });
                         Attachment { trunk, tags }
                     })
-                    .collect();
+                    .few();
                 found
             }
             Kind::Macvlan => parent().map(|link| below(link)).unwrap_or_default(),

@@ -51,8 +51,7 @@ impl Places<'_> {
     /// # Errors
     /// It does not exist, or does not match `T` ([`io::ErrorKind::InvalidData`]).
     pub fn last<T: DeserializeOwned>(&self) -> io::Result<T> {
-        let text = files::read(&self.0.report())?;
-        serde_json::from_slice(&text).map_err(io::Error::from)
+        files::read_json(&self.0.report())
     }
 }
 

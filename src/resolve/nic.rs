@@ -10,6 +10,7 @@ use crate::model::{
     Desired, IfName, Kind, Link, LinkLayer, LinkRef, Located, MacAddr, Match, NamePattern, Naming, Place,
     fits,
 };
+use crate::order::Order as _;
 
 use super::Missing;
 
@@ -83,7 +84,7 @@ pub(super) fn find(
     let table = Nics::of(inventory);
     let physical = || desired.links.iter().filter(|l| l.kind == Kind::Physical);
     let mut links: Vec<&Link> = physical().collect();
-    links.sort_by_key(|link| (link.yields, !is_exact(&link.select)));
+    links.order_by_key(|link| (link.yields, !is_exact(&link.select)));
     for link in links {
         let nics = fitting(link, &table, &taken, &order, diags);
         taken.extend(nics.iter().map(|n| n.name.clone()));
@@ -316,9 +317,9 @@ impl PciOrder {
     /// Bus paths have fixed-width hex numbers, so they sort as strings.
     fn new(desired: &Desired, inventory: &Inventory) -> Self {
         let mut nics: Vec<&ObservedLink> = inventory.links.iter().filter(|l| l.is_nic()).collect();
-        nics.sort_unstable_by_key(|l| (l.bus.is_empty(), &l.bus, l.index));
+        nics.order_by_key(|l| (l.bus.is_empty(), &l.bus, l.index));
         let mut positions: Vec<usize> = desired.links.iter().filter_map(|l| l.select.position).collect();
-        positions.sort_unstable();
+        positions.order();
         positions.dedup();
         let names: HashSet<&str> = desired.links.iter().filter_map(|l| exact_name(&l.select)).collect();
         let is_named = |nic: &ObservedLink| {

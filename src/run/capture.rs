@@ -22,6 +22,7 @@ use crate::model::{
     Kind, Link, LinkLayer, Located, Mtu, NamePattern, Naming, NextHop, Place, Protocol, Resolver, Route,
     RouteKind, Rule, Scope, Settings,
 };
+use crate::order::Order as _;
 use crate::plan::far_ends;
 use crate::resolve::{Missing, resolve};
 
@@ -343,7 +344,7 @@ impl Look<'_> {
         six.reverse();
         out.addresses = four.into_iter().chain(six).collect();
         let mut dynamic: Vec<Dynamic> = dynamic.into_iter().collect();
-        dynamic.sort();
+        dynamic.order();
         out.dynamic = dynamic.into_iter().map(located).collect();
     }
 

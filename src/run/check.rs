@@ -15,6 +15,7 @@ use super::{Exit, block_on, complain, request};
 use crate::cli::{Args, OutputFormat};
 use crate::fleet::booted::BootedNode;
 use crate::format::{Content, many};
+use crate::order::Order as _;
 use crate::source::{self, Found, Layout, NotFound};
 use baseline::Baseline;
 use foldhash::HashMap;
@@ -140,7 +141,7 @@ fn booted(directory: &str) -> Result<Vec<BootedNode>, String> {
             }
         }
     }
-    booted.sort_by(|a, b| a.path().cmp(b.path()));
+    booted.order_by(|a, b| a.path().cmp(b.path()));
     Ok(booted)
 }
 

@@ -10,6 +10,7 @@ use crate::cli::Args;
 use crate::export::{File, Tool, is_ours};
 use crate::handoff::wanted;
 use crate::machine::Machine;
+use crate::order::Order as _;
 use crate::page::printable;
 
 /// A tool that makes the network of a system, and where it takes files from.
@@ -149,7 +150,7 @@ fn is_enabled(machine: &Machine, unit: &str) -> bool {
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
+    paths.order();
     paths
 }
 

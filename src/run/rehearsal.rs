@@ -29,7 +29,7 @@ impl Rehearsal {
     }
 
     /// Makes steps inside the namespaces, and records the others.
-    pub(super) fn recorder(&self, real: Real, machine: &Machine) -> Recorder<Real> {
+    pub(super) fn recorder(&self, real: Real, machine: &Machine) -> Recorder {
         let recorder = Recorder::before(real, self.recorded.clone());
         if self.no_modules { recorder.without_modules(machine) } else { recorder }
     }

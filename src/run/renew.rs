@@ -42,6 +42,7 @@ use crate::lease::ra::machine::Router;
 use crate::logging::{self, Prefix};
 use crate::machine::clock::Alarm;
 use crate::machine::{Machine, files};
+use crate::order::Order as _;
 use crate::plan::script;
 use crate::report::places::Places;
 use crate::report::systemd;
@@ -292,7 +293,7 @@ fn prefixes(entry: &LeaseEntry) -> Vec<Ipv6Net> {
     let routers = entry.routers.iter().flat_map(|ra| &ra.routers);
     let mut prefixes: Vec<Ipv6Net> =
         routers.flat_map(|router| router.prefixes.iter().map(|(net, ..)| *net)).collect();
-    prefixes.sort();
+    prefixes.order();
     prefixes.dedup();
     prefixes
 }

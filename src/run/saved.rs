@@ -37,16 +37,13 @@ impl Saved {
 
     /// The saved description, if any.
     pub(super) fn load(machine: &Machine) -> Option<Saved> {
-        serde_json::from_slice(&files::read(&machine.description()).ok()?).ok()
+        files::read_json(&machine.description()).ok()
     }
 }
 
 /// What an earlier run has taken and not put back.
 pub(super) fn owed(machine: &Machine) -> Owed {
-    files::read(&machine.owed())
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default()
+    files::read_json(&machine.owed()).unwrap_or_default()
 }
 
 /// Saves what a run is about to take; does nothing if that is empty.

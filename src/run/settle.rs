@@ -18,8 +18,7 @@ use crate::diagnostic::{Diagnostic, Severity, worst};
 use crate::handoff::{MARKERS, Surroundings, take_back};
 use crate::inventory::{Inventory, ObservedLink, Owed};
 use crate::kernel::apply::{self, AfterFailure, Cost, PlanOutcome, StepOutcome, apply};
-use crate::kernel::effects::{Effects, Real, Recorder};
-use crate::kernel::modules::KernelLacks;
+use crate::kernel::effects::{Effects, Real};
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::names::Names;
 use crate::kernel::read;
@@ -120,55 +119,17 @@ pub(super) struct SettleOptions<'a> {
 
 impl SettleOptions<'_> {
     /// What makes the steps that are not netlink.
-    fn effects(&self) -> StepMaker {
+    fn effects(&self) -> Box<dyn Effects> {
         let real = Real::on(self.machine);
         match self.rehearsal {
-            None => StepMaker::Made(real),
-            Some(rehearsal) => StepMaker::Recorded(rehearsal.recorder(real, self.machine)),
+            None => Box::new(real),
+            Some(rehearsal) => Box::new(rehearsal.recorder(real, self.machine)),
         }
     }
 
     /// The NICs that stand in for others.
     fn stand_ins(&self) -> &[StandIn] {
         self.rehearsal.map_or(&[], |rehearsal| rehearsal.stand_ins())
-    }
-}
-
-/// How the steps that are not netlink are made.
-enum StepMaker {
-    /// On this machine.
-    Made(Real),
-    /// As far as they belong to a namespace.
-    Recorded(Recorder<Real>),
-}
-
-impl Effects for StepMaker {
-    async fn make(&mut self, action: &Action) -> Result<(), Trouble> {
-        match self {
-            StepMaker::Made(effects) => effects.make(action).await,
-            StepMaker::Recorded(effects) => effects.make(action).await,
-        }
-    }
-
-    async fn inverse(&mut self, action: &Action) -> Option<Action> {
-        match self {
-            StepMaker::Made(effects) => effects.inverse(action).await,
-            StepMaker::Recorded(effects) => effects.inverse(action).await,
-        }
-    }
-
-    fn permit(&mut self, kind: Kind) -> Result<(), KernelLacks> {
-        match self {
-            StepMaker::Made(effects) => effects.permit(kind),
-            StepMaker::Recorded(effects) => effects.permit(kind),
-        }
-    }
-
-    async fn load(&mut self, kind: Kind) -> Result<(), KernelLacks> {
-        match self {
-            StepMaker::Made(effects) => effects.load(kind).await,
-            StepMaker::Recorded(effects) => effects.load(kind).await,
-        }
     }
 }
 
@@ -327,7 +288,7 @@ async fn round(
     saved::keep_owed(how.machine, &plan.owed());
     let names = Names::from(&planned.inventory);
     let mut effects = how.effects();
-    let outcome = apply(session, &mut effects, &plan, names, after_failure, &mut *stop).await;
+    let outcome = apply(session, effects.as_mut(), &plan, names, after_failure, &mut *stop).await;
     log::debug!("the kernel has answered {} steps", plan.steps.len());
     let lost = if in_time { lost_nic(session, planned, &plan, &outcome).await } else { None };
     if let Some(nic) = lost {
@@ -348,7 +309,7 @@ async fn round(
         let mut plan = Plan::default();
         take_back(&mut plan, &lost, &Surroundings::observe(how.machine));
         let names = Names::default();
-        let outcome = apply(session, &mut effects, &plan, names, AfterFailure::GoOn, stop).await;
+        let outcome = apply(session, effects.as_mut(), &plan, names, AfterFailure::GoOn, stop).await;
         settled.interrupted = outcome.is_interrupted();
         settled.rounds.push(Round { plan, outcome });
     }
@@ -416,7 +377,7 @@ async fn undo(
     let done = Plan { steps: tried.map(|(step, _)| step.clone()).collect() };
     let told: Vec<Action> = rounds.iter().flat_map(|round| round.outcome.inverses.iter().cloned()).collect();
     let plan = plan::restore(&done, &told, before, &now);
-    let outcome = apply::undo(session, &mut how.effects(), &plan, Names::from(&now)).await;
+    let outcome = apply::undo(session, how.effects().as_mut(), &plan, Names::from(&now)).await;
     match outcome.failures().next() {
         None => Ok(()),
         Some((number, trouble)) => {

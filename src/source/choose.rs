@@ -8,6 +8,8 @@ use super::{Cmdline, NotFoundKind};
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
+use crate::order::Order as _;
+
 /// The phase of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SearchPhase {
@@ -82,7 +84,7 @@ pub(super) fn candidates(
         all.retain(|c| c.tier != Tier::Unlabelled);
     }
     // Seeds and shares keep their order.
-    all.sort_by_key(|c| (c.tier, c.preference()));
+    all.order_by_key(|c| (c.tier, c.preference()));
     all
 }
 

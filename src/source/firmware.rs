@@ -10,6 +10,7 @@ use std::path::Path;
 use super::tree::read_file;
 use super::{Document, NotFound, NotFoundKind, nbft as table};
 use crate::machine::Machine;
+use crate::order::Order as _;
 
 /// The kernel's attributes of a NIC, `drivers/firmware/iscsi_ibft.c`.
 const NIC_FILES: &[&str] = &[
@@ -103,7 +104,7 @@ fn entries(folder: &Path, begins: &str) -> Vec<String> {
     let is_number = |rest: &str| rest.bytes().all(|byte| byte.is_ascii_digit());
     let mut names: Vec<String> =
         names.filter(|name| name.strip_prefix(begins).is_some_and(is_number)).collect();
-    names.sort_by_key(|name| (name.len(), name.clone()));
+    names.order_by_key(|name| (name.len(), name.clone()));
     names.truncate(MOST_NICS);
     names
 }

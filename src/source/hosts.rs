@@ -12,6 +12,7 @@ use super::tree::{FileTree, ReadError, TEXT_LIMIT, read_file};
 use super::{Document, NotFound, NotFoundKind};
 use crate::format::tree::{Node, Value};
 use crate::machine::Machine;
+use crate::order::Order as _;
 
 /// The folder of the hosts.
 const FOLDER: &str = "hosts";
@@ -54,7 +55,7 @@ fn of_folder(tree: &dyn FileTree, machine: &mut dyn FnMut() -> Host) -> Result<O
         None => {
             let mut names = tree.list(FOLDER).map_err(|e| layout::unreadable(FOLDER, &e))?;
             names.retain(|name| is_folder_name(name));
-            names.sort_unstable();
+            names.order();
             if names.is_empty() {
                 return Ok(None);
             }
@@ -87,7 +88,7 @@ fn of_folder(tree: &dyn FileTree, machine: &mut dyn FnMut() -> Host) -> Result<O
 pub(super) fn states(tree: &dyn FileTree, machine: &Machine) -> Result<Option<Contents>, NotFound> {
     let mut names = tree.list("").map_err(|e| layout::unreadable("", &e))?;
     names.retain(|name| name.ends_with(".yaml") && !name.starts_with('.'));
-    names.sort_unstable();
+    names.order();
     if names.len() < 2 && names.first().is_none_or(|name| name != FOR_ALL) {
         return Ok(None);
     }
@@ -248,7 +249,7 @@ fn this(machine: &Machine) -> Host {
     let files = ["address", "bonding_slave/perm_hwaddr"];
     let found = links.flat_map(|link| files.map(|file| text(&link.path().join(file)))).flatten();
     let mut macs: Vec<String> = found.map(|mac| mac.to_ascii_lowercase()).collect();
-    macs.sort_unstable();
+    macs.order();
     macs.dedup();
     Host {
         name: String::new(),

@@ -1,10 +1,12 @@
 //! Where on a drive the network description is: OpenStack's config drive, NoCloud, OpenNebula, a directory of netplan
 //! files. Works on any [`FileTree`]; knows neither devices nor the meaning of the files. Entry: [`read`].
 
+use serde::Serialize;
+
 use super::metadata::{self, CLOUD_CONFIG, Metadata};
 use super::tree::{FileTree, ReadError, SIDE_LIMIT, TEXT_LIMIT};
 use super::{Document, NotFound, NotFoundKind, is_denied};
-use serde::Serialize;
+use crate::order::Order as _;
 
 /// The layout of the drive or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -73,7 +75,7 @@ pub(super) fn netplan(tree: &dyn FileTree) -> Result<Option<Contents>, NotFound>
             files.push((name, path));
         }
     }
-    files.sort_unstable();
+    files.order();
     let mut documents = Vec::new();
     for (_, path) in files {
         if let Some(bytes) = tree.read(&path, TEXT_LIMIT).map_err(|e| unreadable(&path, &e))? {
@@ -189,7 +191,7 @@ impl Drive<'_> {
         };
         let mut dated = self.tree.list("openstack").map_err(|e| unreadable("openstack", &e))?;
         dated.retain(|name| is_date(name));
-        dated.sort_unstable_by(|a, b| b.cmp(a));
+        dated.order_by(|a, b| b.cmp(a));
         let names = std::iter::once("latest".to_owned()).chain(dated);
         Ok(names.map(|name| format!("openstack/{name}/")).chain([String::new()]).collect())
     }

@@ -11,6 +11,8 @@ use super::{Directory, NotFound, NotFoundKind};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::order::Order as _;
+
 /// How many entries of a directory and its subdirectories are examined.
 const ENTRIES: usize = 1_000_000;
 /// The maximum depth of subdirectories.
@@ -47,7 +49,7 @@ pub(super) fn contents(directory: &Path, links: Links) -> Result<Directory, NotF
                 .to_owned();
         return Err(problem);
     }
-    walk.paths.sort_unstable();
+    walk.paths.order();
     Ok(Directory {
         is_one: false,
         paths: walk.paths.iter().map(|path| shown(path)).collect(),

@@ -15,6 +15,7 @@ use super::{
     Found, LOOK_BOUND, NotFound, NotFoundKind, OVERRUN, Origin, OriginKind, READ_BOUND, SearchOptions, child,
 };
 use crate::machine::Machine;
+use crate::order::Order as _;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -318,7 +319,7 @@ impl<'a> Search<'a> {
     /// What was found instead, as a sentence.
     fn seen(&self) -> String {
         let mut devices: Vec<&Device> = self.devices.iter().collect();
-        devices.sort_unstable_by_key(|d| (d.place, d.name.clone()));
+        devices.order_by_key(|d| (d.place, d.name.clone()));
         let looks = devices.iter().filter_map(|d| {
             let look = self.looks.get(&d.name)?;
             Some(match look {

@@ -148,7 +148,7 @@ fn named<'m>(modules: &'m Modules, within: &[String], name: &str, depth: usize) 
 }
 
 /// The text without comments, and with every literal empty.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -196,7 +196,7 @@ fn end_of_literal(text: &str, quote: char) -> usize {
 }
 
 /// The code without the items below `#[cfg(test)]`.
-fn without_tests(code: &str) -> String {
+pub(super) fn without_tests(code: &str) -> String {
     let mut out = String::new();
     let mut rest = code;
     while let Some((before, after)) = rest.split_once("#[cfg(test)]") {

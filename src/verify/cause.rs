@@ -8,6 +8,7 @@ use super::evidence::{Evidence, GatewayEvidence};
 use super::lookups::View;
 use crate::diagnostic::{Code, Severity};
 use crate::model::Kind;
+use crate::order::Order as _;
 use crate::resolve::NoLease;
 
 mod bond;
@@ -246,7 +247,7 @@ pub fn explain(index: &View<'_>, evidence: &Evidence, checks: &[Check]) -> Vec<C
             causes.push(unexplained(&case, check).explains([position]));
         }
     }
-    causes.sort_by_key(|c| (std::cmp::Reverse(c.severity), c.certainty));
+    causes.order_by_key(|c| (std::cmp::Reverse(c.severity), c.certainty));
     causes
 }
 

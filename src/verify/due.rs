@@ -13,6 +13,7 @@ use super::lookups::View;
 use super::probe::Probe;
 use crate::diagnostic::Code;
 use crate::model::{Kind, MacAddr, needs_zone};
+use crate::order::Order as _;
 
 /// How long a check goes unanswered before its reason is looked into.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -220,7 +221,7 @@ fn likely_hosts(link: &DesiredLink, gateway: Ipv4Addr, resolvers: &[IpAddr]) -> 
     let ends = (first..=first.saturating_add(3)).chain(last.saturating_sub(3)..=last);
     let mut hosts: Vec<u32> =
         ends.chain(around(gateway, 2)).chain(around(net.addr(), 4)).chain(servers).collect();
-    hosts.sort_unstable();
+    hosts.order();
     hosts.dedup();
     let usable =
         |ip: &u32| (first..=last).contains(ip) && *ip != u32::from(net.addr()) && *ip != u32::from(gateway);

@@ -14,6 +14,7 @@ use crate::machine::Machine;
 use crate::model::{
     Activation, BondMode, Desired, Kind, Link, MacAddr, ParseError, Place, Route, RouteKind, Rule, needs_zone,
 };
+use crate::order::Order as _;
 use crate::resolve::{LeaseNote, Leased, NoLease, Resolved, ResolvedLink};
 
 /// Everything to be verified.
@@ -393,7 +394,7 @@ impl<'a> Index<'a> {
             let main = link.routes.iter().filter(|route| route.is_in_main());
             destinations.extend(main.map(|route| (route.priority(), route.to, (at, route.via))));
         }
-        destinations.sort_by_key(|(priority, ..)| *priority);
+        destinations.order_by_key(|(priority, ..)| *priority);
         for (priority, net, hop) in destinations {
             let new = || Destination { prefix: net.trunc(), priority, hops: Vec::new() };
             let known = index.destinations.entry(net, new);

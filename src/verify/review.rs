@@ -11,6 +11,7 @@ use crate::handoff::state::Image;
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry};
 use crate::model::attribute::OptionValue;
 use crate::model::{Protocol, RouteKind, Scope};
+use crate::order::Few as _;
 use crate::plan::{Plan, Step};
 
 /// How the machine compares with the description at a moment.
@@ -96,10 +97,10 @@ fn policy(input: &Input, inventory: &Inventory) -> Policy {
         is_routed && !routes.contains(&(link, r.to, r.via))
     };
     Policy {
-        settings: of_described().map(|link| (link.name.clone(), link.ipv6.clone())).collect(),
-        advertised_mtus: advertised.collect(),
+        settings: of_described().map(|link| (link.name.clone(), link.ipv6.clone())).few(),
+        advertised_mtus: advertised.few(),
         sysctls: inventory.sysctls.clone(),
-        takers: inventory.links.iter().filter(is_taker).filter_map(taker).collect(),
+        takers: inventory.links.iter().filter(is_taker).filter_map(taker).few(),
         rules: inventory.rules.clone(),
         no_main_rule: inventory.no_main_rule.clone(),
         rivals: inventory.routes.iter().filter(rival).cloned().collect(),

@@ -4,6 +4,7 @@ use foldhash::HashMap;
 
 use crate::model::attribute::OptionValue;
 use crate::model::{Desired, Kind, Located, PortVlan};
+use crate::order::Order as _;
 
 /// The kernel's `vlan_default_pvid`.
 const DEFAULT: u16 = 1;
@@ -40,7 +41,7 @@ pub(super) fn of_bridges(desired: &mut Desired) {
             Located::new(vlan, vid.at)
         });
         let mut vlans: Vec<Located<PortVlan>> = own.into_iter().chain(tagged).collect();
-        vlans.sort_by_key(|vlan| vlan.value);
+        vlans.order_by_key(|vlan| vlan.value);
         vlans.dedup_by_key(|vlan| vlan.value);
         bridge.vlans = Some(vlans);
     }

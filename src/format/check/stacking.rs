@@ -4,6 +4,7 @@ use foldhash::{HashMap, HashSet};
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{BondMode, Desired, Kind, Link, LinkRef, NamePattern};
+use crate::order::Order as _;
 
 /// Bonds that may have no members, which only netplan creates: elsewhere the key is required.
 pub(super) fn memberless(desired: &Desired) -> HashSet<String> {
@@ -223,7 +224,7 @@ fn fall(desired: &mut Desired, mut out: HashSet<String>, diags: &mut Vec<Diagnos
             }
         }
     }
-    fallen.sort_unstable_by_key(|d| d.at);
+    fallen.order_by_key(|d| d.at);
     diags.extend(fallen);
     desired.links.retain(|l| !out.contains(&l.id));
     let there: HashSet<String> = desired.links.iter().map(|l| l.id.clone()).collect();

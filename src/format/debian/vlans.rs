@@ -12,6 +12,7 @@ use crate::format::tree::Node;
 use crate::format::value::{bad, boolean, words};
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Kind, Link, Located, Place, PortVlan};
+use crate::order::Order as _;
 
 /// The VLAN of untagged frames by default.
 const DEFAULT: u16 = 1;
@@ -195,7 +196,7 @@ pub(super) fn tables(
         }
     }
     let mut left: Vec<(String, VlanOptions)> = options.into_iter().collect();
-    left.sort_by(|(a, _), (b, _)| a.cmp(b));
+    left.order_by(|(a, _), (b, _)| a.cmp(b));
     for (id, option) in left {
         let message = format!(
             "the VLANs of \"{id}\" have no effect: it is not a port of a bridge that filters VLANs (bridge-vlan-aware)"

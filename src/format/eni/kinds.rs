@@ -18,6 +18,7 @@ use crate::format::tree::{Entry, Node};
 use crate::format::value::{self, Mode, bad, ends, ip, number, set, set_option, words};
 use crate::model::attribute::{self, OptionValue};
 use crate::model::{Address, Family, Kind, Link, LinkRef, Located, Place, Route};
+use crate::order::Order as _;
 
 /// ifupdown2's first table for `vrf-table auto`.
 const FIRST_TABLE: u32 = 1001;
@@ -41,7 +42,7 @@ impl Roles {
     pub(super) fn of<'a>(stanzas: impl Iterator<Item = &'a Stanza<'a>> + Clone) -> Self {
         let of_vrf = |stanza: &Stanza| stanza.get("vrf-table")?.text()?.parse().ok();
         let mut vrf_tables: Vec<u32> = stanzas.clone().filter_map(of_vrf).collect();
-        vrf_tables.sort_unstable();
+        vrf_tables.order();
         let tables = Tables::of(commands(stanzas.clone()));
         let mut roles = Roles { vrf_tables, tables, ..Roles::default() };
         for entry in stanzas.flat_map(|stanza| stanza.entries) {

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, raise};
 
-use crate::kernel::effects::Effects;
 use crate::kernel::trouble::Trouble;
 use crate::kernel::wire::{Refusal, Request};
 use crate::plan::{Action, Means};
@@ -31,7 +30,7 @@ pub(super) enum Fault {
     Failed(Trouble),
 }
 
-impl<E: Effects> Executor<'_, E> {
+impl Executor<'_> {
     /// The fault for the step that the process has reached, if any.
     pub(super) async fn fault(&mut self, action: &Action) -> Option<Fault> {
         let number = REACHED.fetch_add(1, Ordering::Relaxed);

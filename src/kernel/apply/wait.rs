@@ -8,7 +8,6 @@ use crate::kernel::session::Failure;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::kernel::effects::Effects;
 use crate::kernel::monitor::{Group, Monitor};
 use crate::kernel::read;
 use crate::kernel::trouble::Trouble;
@@ -19,7 +18,7 @@ use super::Executor;
 /// one for each of `dad_transmits`) once the link has carrier; LACP may need up to three for that.
 pub const WAIT_BOUND: Duration = Duration::from_secs(10);
 
-impl<E: Effects> Executor<'_, E> {
+impl Executor<'_> {
     /// Waits until none of `addresses` is tentative. All waits share one bound, which starts with the first.
     pub(super) async fn await_addresses(
         &mut self,

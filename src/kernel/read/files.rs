@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::inventory::{ObservedLink, SettingName};
 use crate::machine::Machine;
-use crate::model::few;
+use crate::order::{Few as _, Order as _};
 
 /// `uname -r`.
 pub(super) fn kernel_release(machine: &Machine) -> String {
@@ -42,7 +42,7 @@ const SYSCTLS: &[&str] = &[
 /// Reads [`SYSCTLS`]; those that this kernel lacks are left out.
 pub(super) fn sysctls(machine: &Machine) -> BTreeMap<String, i64> {
     let value = |key: &str| number(&machine.proc_sys().join(key));
-    SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).collect()
+    SYSCTLS.iter().filter_map(|key| Some(((*key).to_owned(), value(key)?))).few()
 }
 
 /// The number that is all of a file of the kernel's, which gives it in one read.
@@ -66,7 +66,7 @@ pub(super) fn routing_tables(machine: &Machine) -> BTreeMap<String, i64> {
         let entries = fs::read_dir(folder.join("rt_tables.d")).into_iter().flatten().flatten();
         let mut more: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         more.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
-        more.sort();
+        more.order();
         paths.append(&mut more);
         for text in paths.iter().filter_map(|path| crate::machine::files::read(path).ok()) {
             let text = String::from_utf8_lossy(&text);
@@ -117,7 +117,7 @@ pub fn link_settings(machine: &Machine, link: &str) -> BTreeMap<SettingName, i64
     let path =
         |key: &str| key.split('/').map(|part| if part == "*" { link } else { part }).collect::<PathBuf>();
     let value = |key: &str| number(&net.join(path(key)));
-    few(LINK_SETTINGS.iter().filter_map(|key| Some((SettingName::Borrowed(key), value(key)?))))
+    LINK_SETTINGS.iter().filter_map(|key| Some((SettingName::Borrowed(key), value(key)?))).few()
 }
 
 /// The links in /sys; empty if it is not mounted.

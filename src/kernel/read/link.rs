@@ -8,7 +8,8 @@ use crate::kernel::names::Names;
 use crate::kernel::newlink::LinkMessage;
 use crate::kernel::value;
 use crate::model::attribute::{Attribute, OptionValue};
-use crate::model::{AddressGeneration, Kind, MacAddr, few};
+use crate::model::{AddressGeneration, Kind, MacAddr};
+use crate::order::Few as _;
 
 /// ip(8)'s names for `ARPHRD_…` (linux/if_arp.h) that a machine's links may have.
 const LAYERS: &[(u16, &str)] = &[
@@ -125,9 +126,10 @@ fn ip_settings(link: &mut ObservedLink, attributes: Attributes<'_>) {
     let settings = |conf: Option<&[u8]>, table: &[(usize, &'static str)]| {
         let conf = conf.unwrap_or_default();
         let value = |place: usize| field(conf, place * 4, i32::from_ne_bytes);
-        few(table
+        table
             .iter()
-            .filter_map(|(place, name)| Some((SettingName::Borrowed(name), value(*place)?.into()))))
+            .filter_map(|(place, name)| Some((SettingName::Borrowed(name), value(*place)?.into())))
+            .few()
     };
     link.ipv6 = settings(inet6.get(IFLA_INET6_CONF), IPV6_SETTINGS);
     let inet = families.nest(libc::AF_INET as u16);

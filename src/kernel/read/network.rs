@@ -10,7 +10,8 @@ use crate::inventory::{
 };
 use crate::kernel::attributes::{Attributes, field, ip, number};
 use crate::kernel::names::Names;
-use crate::model::{AddressProtocol, Family, Protocol, RouteKind, Scope, few};
+use crate::model::{AddressProtocol, Family, Protocol, RouteKind, Scope};
+use crate::order::Few as _;
 
 /// linux/if_addr.h; missing from libc's list, `IFA_PROTO` of kernel 5.18.
 pub(in crate::kernel) const IFA_RT_PRIORITY: u16 = 9;
@@ -225,7 +226,7 @@ pub(super) fn one_of(prefix: Ipv6Net, number: u32) -> Ipv6Addr {
 
 fn metrics(route: &mut RouteEntry, given: Attributes<'_>) {
     let metric = |(kind, name): &(u16, &'static str)| Some((SettingName::Borrowed(name), given.u32(*kind)?));
-    route.metrics = few(ROUTE_METRICS.iter().filter_map(metric));
+    route.metrics = ROUTE_METRICS.iter().filter_map(metric).few();
     // A locked metric, or a congestion control of its own.
     if given.iter().any(|(kind, _)| !ROUTE_METRICS.iter().any(|(known, _)| *known == kind)) {
         note(route, libc::RTA_METRICS);

@@ -7,6 +7,8 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use crate::order::Order as _;
+
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +114,7 @@ impl Router {
                 self.prefixes.push((prefix.net, prefix.autonomous, end(now, prefix.valid)));
             }
         }
-        self.prefixes.sort();
+        self.prefixes.order();
         update(&mut self.name_servers, &told.name_servers, now);
         update(&mut self.search, &told.search, now);
         let lifetimes = told.name_servers.iter().map(|(_, s)| *s).chain(told.search.iter().map(|(_, s)| *s));

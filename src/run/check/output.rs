@@ -17,6 +17,7 @@ use crate::diagnostic::{At, Code, DiagnosticRecord, Renderer, Severity, headline
 use crate::fleet::booted::BootedNode;
 use crate::fleet::policy::FleetPolicy;
 use crate::fleet::{self, FleetNode, table};
+use crate::order::Order as _;
 use crate::page::{Page, Style};
 use crate::source::Directory;
 
@@ -344,7 +345,7 @@ impl<'a> CheckOutput<'a> {
         }
         let mut kinds: Vec<_> =
             self.codes.iter().filter(|((severity, _), _)| *severity != Severity::Note).collect();
-        kinds.sort_by_key(|((severity, _), kind)| {
+        kinds.order_by_key(|((severity, _), kind)| {
             (std::cmp::Reverse(*severity), std::cmp::Reverse(kind.count))
         });
         for ((severity, code), kind) in kinds.iter().take(CODES) {

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use super::baseline;
 use super::entry::{CheckedSource, ToldDiagnostic};
 use crate::diagnostic::{At, Code, Severity};
+use crate::order::Few as _;
 
 /// The complete log of a run.
 pub(super) fn log(files: &[CheckedSource]) -> Value {
     let used: BTreeSet<Code> =
-        files.iter().flat_map(|file| &file.diagnostics).map(|entry| entry.record.code).collect();
+        files.iter().flat_map(|file| &file.diagnostics).map(|entry| entry.record.code).few();
     let rules: Vec<Code> = used.into_iter().collect();
     let results: Vec<Value> = files
         .iter()

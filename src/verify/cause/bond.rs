@@ -4,6 +4,7 @@ use super::{Case, Cause, Certainty, list};
 use crate::diagnostic::{Code, Severity};
 use crate::kernel::live::BondPort;
 use crate::model::{BondMode, Kind, MacAddr};
+use crate::order::Order as _;
 use crate::verify::checks::{Check, Subject};
 use crate::verify::input::DesiredLink;
 use crate::verify::words::speed_words;
@@ -28,7 +29,7 @@ fn one_lacp(case: &Case<'_>, bond: &DesiredLink) -> Option<Cause> {
         return None;
     }
     let mut partners: Vec<(MacAddr, Option<u16>)> = members.iter().filter_map(|m| m.partner).collect();
-    partners.sort_unstable();
+    partners.order();
     partners.dedup();
     let without = || members.iter().filter(|m| m.partner.is_none()).map(|m| m.name);
     let name = &bond.name;

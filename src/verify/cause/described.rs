@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Case, Cause, Certainty};
 use crate::diagnostic::{Code, Severity};
 use crate::model::{Kind, Protocol};
+use crate::order::Few as _;
 use crate::plan::{Step, script};
 use crate::verify::checks::Check;
 use crate::verify::input::DesiredLink;
@@ -15,7 +16,7 @@ pub(super) fn taken_down<'a>(case: &Case<'a>) -> Vec<Cause> {
         .failed(Code::CheckUp)
         .filter(|(_, check)| is_set_up(case, check))
         .map(|(position, check)| (check.link.as_str(), position))
-        .collect();
+        .few();
     // What a link loses when it goes down (routes, IPv6 addresses) shows as remaining steps, but is no separate cause.
     let lost =
         case.evidence.remaining.iter().all(|step| about(case, step).any(|link| down.contains_key(link)));
