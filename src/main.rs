@@ -30,7 +30,7 @@ extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
 }
 
 /// Without its tables (`linker.ld`) nothing can walk the stack. That the walk ends before it begins is said here, so that
-/// the compiler leaves out what would print a backtrace, 120 KB. (`unwind.h`: `_URC_END_OF_STACK`.)
+/// the compiler leaves out what would print a backtrace, 180 KB. (`unwind.h`: `_URC_END_OF_STACK`.)
 #[cfg(without_unwind_tables)]
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Backtrace(_: *const c_void, _: *const c_void) -> c_int {
