@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 
 use crate::inventory::{AddressEntry, Inventory, ObservedLink, RouteEntry, RuleEntry};
+use crate::machine::Machine;
 use crate::model::Kind;
 use crate::order::Order as _;
 
@@ -75,6 +76,9 @@ fn without_family<T>(read: Result<Vec<T>, Failure>) -> Result<Vec<T>, Failure> {
     }
 }
 
+/// How often the list of links is compared with /sys, while links keep coming.
+const LOOKS: usize = 4;
+
 /// Adds the links to the inventory; returns their names and messages.
 async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Names, Vec<Vec<u8>>), Failure> {
     let dump = session.dump(&newlink::all(), |frame| Some(frame.payload.to_vec())).await?;
@@ -86,8 +90,29 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
     for link in payloads.iter().filter_map(|payload| LinkMessage::new(payload)) {
         names.insert(link.index, &link.name);
     }
-    // The list is checked against /sys. Links it lacks are requested by name; if /sys shows another namespace, or the
-    // link has gone, there is no such link.
+    let mut undecoded = Vec::new();
+    for look in 1..=LOOKS {
+        // With what udev says of the NICs, before the list is checked: where it has finished, it has renamed them.
+        undecoded.clear();
+        inventory.links = decoded(&payloads, &names, session.machine(), &mut undecoded);
+        if look == LOOKS || !add_unlisted(session, &mut names, &mut payloads).await {
+            break;
+        }
+    }
+    inventory.undecoded.append(&mut undecoded);
+    if inventory.links.iter().any(|link| link.kind.is(Kind::Bridge)) {
+        bridge_vlans(session, &mut inventory.links).await?;
+    }
+    for link in inventory.links.iter_mut().filter(|link| link.kind.is(Kind::Vxlan)) {
+        link.remotes = neighbour::far_ends(session, link.index).await?;
+    }
+    Ok((names, payloads))
+}
+
+/// Requests by name what /sys has and the list of links lacks, or has by an old name, and adds it to both; whether there
+/// was any. If /sys shows another namespace, or the link has gone, there is no such link.
+async fn add_unlisted(session: &mut Session, names: &mut Names, payloads: &mut Vec<Vec<u8>>) -> bool {
+    let known = payloads.len();
     for missing in files::links(session.machine()) {
         if names.index(&missing).is_some() {
             continue;
@@ -98,28 +123,39 @@ async fn links(session: &mut Session, inventory: &mut Inventory) -> Result<(Name
         };
         if let Some(link) = LinkMessage::new(&reply) {
             names.insert(link.index, &link.name);
+            payloads.push(reply);
         }
-        payloads.push(reply);
     }
-    for payload in &payloads {
+    payloads.len() > known
+}
+
+/// The links in messages, sorted by index. The last message about a link counts.
+fn decoded(
+    payloads: &[Vec<u8>],
+    names: &Names,
+    machine: &Machine,
+    undecoded: &mut Vec<String>,
+) -> Vec<ObservedLink> {
+    let mut links = Vec::with_capacity(payloads.len());
+    for payload in payloads {
         match LinkMessage::new(payload) {
             Some(message) => {
-                let mut link = link::decode(&message, &names, &mut inventory.undecoded);
-                files::complete(&mut link, session.machine());
-                inventory.links.push(link);
+                let mut link = link::decode(&message, names, undecoded);
+                files::complete(&mut link, machine);
+                links.push(link);
             }
-            None => inventory.undecoded.push("a link without index or name".to_owned()),
+            None => undecoded.push("a link without index or name".to_owned()),
         }
     }
-    inventory.links.order_by_key(|link| link.index);
-    inventory.links.dedup_by_key(|link| link.index);
-    if inventory.links.iter().any(|link| link.kind.is(Kind::Bridge)) {
-        bridge_vlans(session, &mut inventory.links).await?;
-    }
-    for link in inventory.links.iter_mut().filter(|link| link.kind.is(Kind::Vxlan)) {
-        link.remotes = neighbour::far_ends(session, link.index).await?;
-    }
-    Ok((names, payloads))
+    links.order_by_key(|link| link.index);
+    links.dedup_by(|later, earlier| {
+        let is_same = later.index == earlier.index;
+        if is_same {
+            std::mem::swap(later, earlier);
+        }
+        is_same
+    });
+    links
 }
 
 /// The VLANs of bridges and of their ports, which come in messages of a family of their own.

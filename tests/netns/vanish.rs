@@ -1,7 +1,11 @@
 //! Links that come and go while the kernel's state is read or changed.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use netapply::kernel::apply::{self, AfterFailure};
 use netapply::kernel::effects::Real;
@@ -38,6 +42,39 @@ impl Drop for Turmoil {
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.0.wait();
     }
+}
+
+/// udev renames a NIC, and says only then that it has finished with it.
+#[test]
+fn a_nic_with_which_udev_has_finished_has_its_new_name() {
+    in_namespace(async || {
+        let root = tempfile::tempdir().unwrap();
+        let database = root.path().join("run/udev/data");
+        fs::create_dir_all(&database).unwrap();
+        fs::write(root.path().join("run/udev/control"), "").unwrap();
+        symlink("/sys", root.path().join("sys")).unwrap();
+        let mut session = Session::of(&Machine::below(root.path()), NetlinkFamily::Route).unwrap();
+        for round in 0..100 {
+            ip("link add early type veth peer name far");
+            let index = ip_json("link show dev early")[0]["ifindex"].as_u64().unwrap();
+            let entry = database.join(format!("n{index}"));
+            let udev = thread::spawn(move || {
+                thread::sleep(Duration::from_micros(round * 37));
+                ip("link set early name late");
+                fs::write(entry, "I:1\n").unwrap();
+            });
+            loop {
+                let inventory = read::inventory(&mut session).await.expect("the machine is read");
+                let nic = inventory.links.iter().find(|link| u64::from(link.index) == index).unwrap();
+                if nic.udev_done == Some(true) {
+                    assert_eq!(nic.name, "late", "in round {round}");
+                    break;
+                }
+            }
+            udev.join().unwrap();
+            ip("link delete late");
+        }
+    });
 }
 
 #[test]
