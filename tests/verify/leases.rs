@@ -425,6 +425,12 @@ fn a_leased_ipv6_address_in_use_is_declined() {
         for port in ["port0", "eth1"] {
             ip(&format!("-n other link set {port} master br0"));
         }
+        until("the bridge forwards", || {
+            ["port0", "eth1"].iter().all(|port| {
+                let link = &ip_json(&format!("-n other -details link show dev {port}"))[0];
+                link["linkinfo"]["info_slave_data"]["state"] == "forwarding"
+            })
+        });
         ip("-n other address add 2001:db8::1/64 dev br0 nodad");
         let _server = serve6("br0");
         let path = description("dhcp6: true");
