@@ -1,5 +1,5 @@
 //! Sorting, and small maps and sets, without a copy of the standard library's sort for every type of item: a copy is 4 KB,
-//! and there were seventy. The one copy here sorts positions, and the items are swapped to theirs.
+//! and there were more than sixty. The one copy here sorts positions, and the items are swapped to theirs.
 
 use std::cmp::Ordering;
 
