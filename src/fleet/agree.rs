@@ -3,14 +3,13 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use crate::order::Order as _;
-
 use foldhash::HashSet;
 use ipnet::IpNet;
 
 use super::count::count;
 use super::node::Spot;
 use super::{Code, Fleet, Member, Subnets};
+use crate::order::Order as _;
 
 impl Fleet<'_> {
     pub(super) fn within_subnets(&mut self, subnets: &Subnets, taken: &HashSet<(usize, IpAddr)>) {

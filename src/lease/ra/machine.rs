@@ -7,14 +7,13 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use crate::order::Order as _;
-
 use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
 use super::super::dhcp4::machine::{Moment, Random};
 use super::super::exchange::{Exchange, Pace, millis, pace};
 use super::message::{Advertisement, MOST};
+use crate::order::Order as _;
 
 /// RFC 7559, section 2.
 const SOLICIT: Pace = pace(4, 3600, 0, 0);
