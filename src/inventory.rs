@@ -219,6 +219,13 @@ impl ObservedLink {
         matches!(self.kind.known(), Some(Kind::Physical | Kind::Veth)) && self.layer != LinkLayer::Loopback
     }
 
+    /// Whether it carries packets: it has carrier, and the kernel considers it operational (`netif_oper_up`). A bond
+    /// without an active member and a bridge without a forwarding port are not; a NIC that has just come up has carrier
+    /// some time before.
+    pub fn is_ready(&self) -> bool {
+        self.up && self.carrier && matches!(self.operstate.as_str(), "up" | "unknown" | "")
+    }
+
     /// Whether it has this name or alternative name.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.altnames.iter().any(|a| a == name)

@@ -142,7 +142,7 @@ impl Planner<'_> {
                 there.ipv6.get("mtu").is_some_and(|mtu| *mtu < i64::from(there.mtu) && Some(*mtu) != routers);
             let of_link = (left && describes_ipv6(link) && link.desired.mtu.is_some()).then_some(there.mtu);
             let Some(desired) = described.or(of_link.map(i64::from)) else { continue };
-            let is_left_alone = !there.up || there.carrier || i64::from(there.mtu) == desired;
+            let is_left_alone = !there.up || there.is_ready() || i64::from(there.mtu) == desired;
             if there.ipv6.get("mtu") != Some(&desired) && !is_left_alone {
                 self.push_for(link, Action::AwaitCarrier { link: link.name.clone() });
             }

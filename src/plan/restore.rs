@@ -43,6 +43,7 @@ pub fn restore(done: &Plan, handed_off: &[Action], before: &Inventory, now: &Inv
     planner.altnames(before);
     planner.settings(done, before, now);
     planner.put_back(before, &Removed::by(done));
+    planner.ipv6_mtus_back(before);
     calls.into_iter().for_each(|action| planner.undo(action.clone()));
     Plan { steps: planner.steps }
 }
@@ -127,8 +128,8 @@ impl Planner<'_> {
             let six = link
                 .ipv6
                 .iter()
-                // A router advertisement sets the hop limit.
-                .filter(|(option, _)| *option != "hop_limit")
+                // A router advertisement sets the hop limit; the MTU is last of all.
+                .filter(|(option, _)| !matches!(option.as_ref(), "hop_limit" | "mtu"))
                 .filter(|(option, was)| there.ipv6.get(*option).is_some_and(|is| is != *was))
                 .map(|(option, was)| (format!("net/ipv6/conf/{}/{option}", link.name), *was));
             let four = ["arp_ignore", "forwarding"].into_iter().filter_map(|option| {
@@ -178,6 +179,24 @@ impl Planner<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Restores the MTU of IPv6, as [`Planner::ipv6_mtus`] sets it: a link that came up again waits for carrier.
+    fn ipv6_mtus_back(&mut self, before: &Inventory) {
+        for link in &before.links {
+            let Some(there) = self.state.link(&link.name) else { continue };
+            let Some(was) = link.ipv6.get("mtu") else { continue };
+            // The kernel sets it to the link's, whatever it is until then.
+            let is_reset = *was != i64::from(link.mtu) && link.is_ready() && there.up && !there.is_ready();
+            if !is_reset && there.ipv6.get("mtu").is_none_or(|is| is == was) {
+                continue;
+            }
+            if is_reset {
+                self.undo(Action::AwaitCarrier { link: link.name.clone() });
+            }
+            let key = format!("net/ipv6/conf/{}/mtu", link.name);
+            self.undo(Action::Sysctl { key, value: was.to_string() });
         }
     }
 
@@ -486,6 +505,23 @@ mod tests {
             ["ip link delete dev bond0.100", "ip link delete dev bond0", "ip link set dev eth0 mtu 1500"]
         );
         assert!(lines(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn the_mtu_of_ipv6_comes_back_when_the_link_has_carrier_again() {
+        let mut eth0 = ObservedLink { up: true, carrier: true, ..link(2, "eth0", "") };
+        eth0.ipv6 = BTreeMap::from([("mtu".into(), 1280)]);
+        let before = Inventory { links: vec![eth0.clone()], ..Inventory::default() };
+        let wait = super::super::script::line(&Action::AwaitCarrier { link: "eth0".to_owned() });
+        let set = "echo 1280 >/proc/sys/net/ipv6/conf/eth0/mtu";
+        // Up again, and the kernel has not reset it yet.
+        let operstate = "down".to_owned();
+        let now = |link: ObservedLink| Inventory { links: vec![link], ..Inventory::default() };
+        assert_eq!(lines(&before, &now(ObservedLink { operstate, ..eth0.clone() })), [&wait, set]);
+        let down = ObservedLink { up: false, carrier: false, ..eth0.clone() };
+        assert_eq!(lines(&before, &now(down)), ["ip link set dev eth0 up", &wait, set]);
+        eth0.ipv6 = BTreeMap::from([("mtu".into(), 1500)]);
+        assert_eq!(lines(&before, &now(eth0)), [set]);
     }
 
     #[test]

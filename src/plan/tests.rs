@@ -295,6 +295,21 @@ fn a_smaller_mtu_of_ipv6_is_a_leftover_unless_a_router_advertises_it() {
 }
 
 #[test]
+fn the_mtu_of_ipv6_waits_for_a_nic_that_has_carrier_and_is_not_ready_yet() {
+    let mut link = by_mac("n", "7c:c2:55:6e:90:44");
+    link.ipv6.mtu = Some(Located::new(1300, at()));
+    let mut inventory = two_nics();
+    let nic = &mut inventory.links[0];
+    (nic.up, nic.carrier, nic.mtu) = (true, true, 1500);
+    let waits = |inventory: &Inventory| {
+        lines(std::slice::from_ref(&link), inventory).iter().any(|line| line.contains("eth0/operstate"))
+    };
+    assert!(!waits(&inventory));
+    "down".clone_into(&mut inventory.links[0].operstate);
+    assert!(waits(&inventory));
+}
+
+#[test]
 fn a_nic_gets_the_mtu_that_its_described_vlan_needs() {
     let mut inventory = two_nics();
     (inventory.links[0].up, inventory.links[0].mtu) = (true, 1400);

@@ -126,7 +126,7 @@ impl Leasing {
             if !self.entries.get(&link.name).is_some_and(|entry| entry.is_awaited(now)) {
                 continue;
             }
-            if observed(&link.name).is_some_and(is_ready) {
+            if observed(&link.name).is_some_and(ObservedLink::is_ready) {
                 bound = LEASE_BOUND;
             }
             waits.push(link.name.clone());
@@ -273,7 +273,7 @@ pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntr
             let mac = link.mac.filter(|_| link.layer == LinkLayer::Ether);
             start(Asks::Routers { mac, kept: ra.routers.clone() });
         }
-        clients.carrier(name, is_ready(link));
+        clients.carrier(name, link.is_ready());
         let duplicates = inventory.addresses.iter().filter(|a| a.link == *name && a.duplicate);
         for address in duplicates {
             if let std::net::IpAddr::V6(ip) = address.net.addr() {
@@ -287,12 +287,6 @@ pub(super) fn follow(clients: &mut Clients, entries: &BTreeMap<String, LeaseEntr
 fn has_address(inventory: &Inventory, name: &str, lease: Option<&Lease>) -> bool {
     let address = lease.map(|lease| std::net::IpAddr::V4(lease.terms.address.addr()));
     inventory.addresses.iter().any(|a| a.link == name && Some(a.net.addr()) == address)
-}
-
-/// Whether a link carries packets: it has carrier, and the kernel considers it operational. A bond without an active
-/// member and a bridge without a forwarding port are not.
-pub(super) fn is_ready(link: &ObservedLink) -> bool {
-    link.up && link.carrier && matches!(link.operstate.as_str(), "up" | "unknown" | "")
 }
 
 /// Writes what a client has learnt to the link's file.

@@ -197,6 +197,33 @@ fn an_answer_that_is_lost_is_asked_for_again() {
     assert!(!lost_at_every_step(&BRIDGES, &program(), ALL), "there are more steps");
 }
 
+/// A NIC that is ready a second after it came up, as hardware is: here somebody has to say so (RFC 2863's dormant
+/// state).
+static SLOW: Case = Case {
+    machine: &[
+        "link add eth0 address 02:00:00:00:00:01 type veth peer name peer0 address 02:00:00:00:01:01",
+        "link set peer0 up",
+        "link set eth0 mode dormant",
+        "link set eth0 up",
+    ],
+    shell: "
+ready() { ip -br link | awk '$2 == \"DORMANT\" {print $1}' | cut -d@ -f1 | xargs -rI{} ip link set {} state up; }
+until ip -br link show eth0 | grep -q ' UP '; do ready; sleep 0.1; done
+(for _ in $(seq 60); do sleep 1; ready; done) >/dev/null 2>&1 &
+",
+    sysctls: &[("net/ipv6/conf/eth0/mtu", "1280")],
+    text: "network:
+  version: 2
+  ethernets:
+    zero: {match: {macaddress: '02:00:00:00:00:01'}, set-name: lan0, mtu: 1400, addresses: [192.0.2.2/24]}
+",
+};
+
+#[test]
+fn strict_puts_back_the_mtu_of_ipv6_of_a_nic_that_takes_its_time() {
+    assert!(!refused_at_every_step(&SLOW, &program(), ALL), "there are more steps");
+}
+
 /// The released program contains none of it.
 #[test]
 fn the_released_program_cannot_be_disturbed() {

@@ -225,6 +225,8 @@ pub type State = BTreeMap<String, String>;
 fn state() -> State {
     let answer = |question: &&str| ((*question).to_owned(), comparable(ip_json(question), is_by_chance));
     let mut state: State = QUESTIONS.iter().map(answer).collect();
+    // Read before the settings, which the kernel changes when such a link is ready.
+    state.insert("dormant links".to_owned(), dormant_links().join(" "));
     for entry in fs::read_dir("/proc/sys/net/ipv6/conf").expect("the kernel has IPv6").flatten() {
         for key in SYSCTLS {
             let path = entry.path().join(key);
@@ -235,6 +237,13 @@ fn state() -> State {
     state.insert("wg show all dump".to_owned(), wireguard());
     state.insert("bridge vlan show".to_owned(), bridge_vlans());
     state
+}
+
+/// The links that wait for a program to say that they are ready.
+fn dormant_links() -> Vec<String> {
+    let shown = ip_json("link show");
+    let links = shown.as_array().into_iter().flatten().filter(|link| link["operstate"] == "DORMANT");
+    links.map(|link| link["ifname"].to_string()).collect()
 }
 
 /// The VLANs of bridges and their ports; nothing if the kernel's bridges have none.
