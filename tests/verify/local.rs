@@ -397,10 +397,17 @@ fn what_was_not_asked_is_not_ok() {
         exits(0, &format!("apply --no-verify --handoff=none {path}"));
         let program = env!("CARGO_BIN_EXE_netapply");
         let tried = |command: &str| {
-            let output = Command::new("sh")
-                .args(["-c", &format!("{command} {program} verify --wait=12")])
-                .output()
-                .unwrap();
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{command} {program} verify --wait=12")]);
+            // Descriptors that tests beside this one have open count, too. 4: CLOSE_RANGE_CLOEXEC.
+            let close = || {
+                // SAFETY: the call takes no pointer.
+                let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 4) };
+                if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+            };
+            // SAFETY: the closure makes one system call.
+            unsafe { shell.pre_exec(close) };
+            let output = shell.output().unwrap();
             let report: serde_json::Value =
                 serde_json::from_slice(&netapply("report --json").stdout).unwrap();
             (output.status.code(), report["verdict"].as_str().unwrap_or_default().to_owned())
