@@ -51,8 +51,11 @@ pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, S
     };
     (inventory.addresses, moment.addresses) = session.dump(&request, both).await?.items.into_iter().unzip();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let read = routes(session, family, &names).await;
-        inventory.routes.extend(without_family(read)?);
+        let mut read = without_family(routes(session, family, &names).await)?;
+        match inventory.routes.is_empty() {
+            true => inventory.routes = read,
+            false => inventory.routes.append(&mut read),
+        }
         let read = without_family(rules(session, family).await)?;
         let leads = read.iter().any(|(_, leads)| *leads);
         if !leads && !read.is_empty() {

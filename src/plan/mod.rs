@@ -68,7 +68,7 @@ struct Planner<'a> {
     has_default6: bool,
     /// The kernel has IPv6.
     has_ipv6: bool,
-    state: State,
+    state: State<'a>,
     steps: Vec<Step>,
     /// Keys of described routes that get the metric below, see [`Planner::find_shifted`].
     shifted: HashSet<RouteKey>,
@@ -79,14 +79,12 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(resolved: &'a Resolved, inventory: &Inventory) -> Self {
+    fn new(resolved: &'a Resolved, inventory: &'a Inventory) -> Self {
         let mut state = State::of(inventory);
         for nic in resolved.links.iter().filter(|l| l.stand_in) {
             state.add_stand_in(nic);
         }
-        for link in &resolved.links {
-            state.expect_routes(&link.name, link.desired.routes.len());
-        }
+        state.expect_routes(resolved.links.iter().map(|link| link.desired.routes.len()).sum());
         let described = resolved.links.iter().map(|link| (link.name.as_str(), link)).collect();
         let by_id = resolved.links.iter().rev().map(|link| (link.desired.id.as_str(), link)).collect();
         let mut described_above: HashMap<&str, Vec<&ResolvedLink>> = HashMap::default();

@@ -201,7 +201,7 @@ impl Planner<'_> {
     }
 
     /// Connected routes that addresses have now but did not have before: somebody had deleted them.
-    fn connected_anew(&self, before: &Inventory, earlier: &State) -> Vec<RouteEntry> {
+    fn connected_anew(&self, before: &Inventory, earlier: &State<'_>) -> Vec<RouteEntry> {
         let is_up = |name: &str| before.link(name).is_some_and(|link| link.up);
         let addresses = before.addresses.iter().filter(|a| is_up(&a.link) && !earlier.is_connected(a));
         let of_addresses =

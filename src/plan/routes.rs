@@ -1,5 +1,6 @@
 //! Routes: undescribed ones are removed from managed links, missing ones added, on-link ones first.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -27,7 +28,7 @@ impl<'a> Planner<'a> {
     /// replaced in place later.
     pub(super) fn remove_routes(&mut self) {
         let desired: HashSet<RouteKey> = self.desired_keys();
-        let there = self.state.routes.values().flatten();
+        let there = self.state.routes();
         let gone = there.filter(|route| !desired.contains(&key(route)) && self.is_ours(route)).cloned();
         self.remove(gone.collect());
     }
@@ -92,15 +93,18 @@ impl<'a> Planner<'a> {
         let waits = |route: &RouteEntry| route.source.is_some_and(|source| fresh.contains_key(&source));
         // The kernel checks that a gateway is reachable: routes without one come first. Those that have to wait come
         // last.
-        let mut desired = self.desired_routes();
-        desired.extend(self.lost_routes(&desired));
-        let mut anew = self.groups_to_make_anew(&desired);
+        let lost = self.lost_routes();
+        let mut anew = self.groups_to_make_anew(&lost);
         let mut groups: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::default();
-        for (_, _, route) in desired.iter().filter(|(_, _, route)| route.weight.is_some()) {
-            groups.entry(key(route)).or_default().push(route.clone());
+        let of_groups = self.with_several_hops().chain(lost.iter().cloned());
+        for (_, _, route) in of_groups.filter(|(_, _, route)| route.weight.is_some()) {
+            groups.entry(key(&route)).or_default().push(route);
         }
-        desired.retain(|(id, _, route)| anew.contains(&key(route)) || !self.is_in_force(id, route));
+        let is_needed =
+            |(id, _, route): &DesiredRoute<'_>| anew.contains(&key(route)) || !self.is_in_force(id, route);
+        let mut desired: Vec<_> = self.desired_routes().chain(lost).filter(is_needed).collect();
         desired.order_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
+        self.steps.reserve(desired.len());
         let late = desired.split_off(desired.partition_point(|(_, _, route)| !waits(route)));
         for route in desired {
             self.bring_desired(route, &mut anew, &groups);
@@ -133,7 +137,7 @@ impl<'a> Planner<'a> {
 
     /// What the kernel drops because of the plan's steps and does not restore by itself, whoever added it, except for
     /// our own: the description decides about those; and for those over a gateway whose subnet is gone with an address.
-    fn lost_routes(&mut self, desired: &[DesiredRoute<'a>]) -> Vec<DesiredRoute<'a>> {
+    fn lost_routes(&mut self) -> Vec<DesiredRoute<'a>> {
         let mut lost = std::mem::take(&mut self.state.lost_routes);
         lost.order_by_key(|r| (r.has_gateway(), key(r), r.via));
         lost.dedup();
@@ -149,9 +153,12 @@ impl<'a> Planner<'a> {
                 && route.source.is_none_or(|source| addresses.contains(&source))
         });
         let (through, mut kept): (Vec<_>, Vec<_>) = lost.into_iter().partition(RouteEntry::has_gateway);
-        let direct =
-            kept.iter().chain(desired.iter().map(|(_, _, route)| route)).filter(|r| !r.has_gateway());
-        let direct: Vec<(&str, IpNet)> = direct.filter_map(|r| Some((r.link.as_deref()?, r.to))).collect();
+        let mut direct: Vec<(String, IpNet)> = Vec::new();
+        if !through.is_empty() {
+            let desired = self.desired_routes().map(|(_, _, route)| route);
+            let all = kept.iter().cloned().chain(desired).filter(|route| !route.has_gateway());
+            direct.extend(all.filter_map(|route| Some((route.link?, route.to))));
+        }
         let reached: Vec<RouteEntry> =
             through.into_iter().filter(|route| self.reaches_gateways(route, &direct)).collect();
         kept.extend(reached);
@@ -160,7 +167,7 @@ impl<'a> Planner<'a> {
 
     /// Whether every gateway of a route is in a subnet of its link, by an address or a route without a gateway, those of
     /// `direct` included: the kernel refuses others (`fib_check_nh`, `ip6_route_check_nh`).
-    fn reaches_gateways(&self, route: &RouteEntry, direct: &[(&str, IpNet)]) -> bool {
+    fn reaches_gateways(&self, route: &RouteEntry, direct: &[(String, IpNet)]) -> bool {
         let single = (route.link.as_deref(), route.via, route.on_link);
         let several = route.hops.iter().map(|hop| (hop.link.as_deref(), hop.via, hop.on_link));
         std::iter::once(single).chain(several).all(|(link, via, on_link)| {
@@ -188,11 +195,8 @@ impl<'a> Planner<'a> {
         if self.shifted.is_empty() {
             return;
         }
-        let shifted: Vec<DesiredRoute<'a>> = self
-            .desired_routes()
-            .into_iter()
-            .filter(|(_, _, route)| self.shifted.contains(&unshifted(route)))
-            .collect();
+        let shifted: Vec<DesiredRoute<'a>> =
+            self.desired_routes().filter(|(_, _, route)| self.shifted.contains(&unshifted(route))).collect();
         for (id, at, route) in shifted {
             let joined = RouteEntry { metric: route.metric + 1, ..route };
             let twin = self.state.of_key(&joined).iter().find(|t| t.has_same_next_hop(&joined)).cloned();
@@ -212,7 +216,6 @@ impl<'a> Planner<'a> {
         }
         let keys: Vec<(RouteKey, RouteEntry)> = self
             .desired_routes()
-            .into_iter()
             .map(|(_, _, route)| (key(&route), route))
             .filter(|(key, route)| route.to.addr().is_ipv6() && route.via.is_some() && key.metric > 1)
             .collect();
@@ -274,15 +277,15 @@ impl<'a> Planner<'a> {
 
     /// Keys of the IPv6 routes that the kernel shows as one, if all are ours and some are not described: the kernel
     /// replaces them together.
-    fn groups_to_make_anew(&self, desired: &[DesiredRoute<'a>]) -> HashSet<RouteKey> {
+    fn groups_to_make_anew(&self, lost: &[DesiredRoute<'a>]) -> HashSet<RouteKey> {
         let ours = |r: &RouteEntry| r.weight.is_some() && self.is_ours(r) && !may_be_a_routers(r);
         let groups = self.state.routes.iter().filter(|(_, there)| there.len() > 1 && there.iter().all(ours));
         let mut strangers: HashMap<RouteKey, Vec<&RouteEntry>> =
             groups.map(|(key, there)| (*key, there.iter().collect())).collect();
         if !strangers.is_empty() {
-            for (_, _, route) in desired {
-                if let Some(there) = strangers.get_mut(&key(route)) {
-                    there.retain(|there| !there.serves_as(route));
+            for (_, _, route) in self.desired_routes().chain(lost.iter().cloned()) {
+                if let Some(there) = strangers.get_mut(&key(&route)) {
+                    there.retain(|there| !there.serves_as(&route));
                 }
             }
         }
@@ -291,7 +294,7 @@ impl<'a> Planner<'a> {
 
     /// Our undescribed routes with the key of described ones, once these exist.
     fn remove_leftovers(&mut self) {
-        let several = |routes: &&Vec<RouteEntry>| routes.len() > 1;
+        let several = |routes: &&Cow<'_, [RouteEntry]>| routes.len() > 1;
         if !self.state.routes.values().any(|routes| several(&routes)) {
             return;
         }
@@ -300,7 +303,7 @@ impl<'a> Planner<'a> {
             desired.entry(key(&route)).or_default().push(route);
         }
         let mut gone = Vec::new();
-        for there in self.state.routes.values().filter(several).flatten() {
+        for there in self.state.routes.values().filter(several).flat_map(|same| same.iter()) {
             let Some(desired) = desired.get(&key(there)) else { continue };
             if self.is_ours(there) && !may_be_a_routers(there) && !desired.iter().any(|w| there.serves_as(w))
             {
@@ -310,27 +313,32 @@ impl<'a> Planner<'a> {
         self.remove(gone);
     }
 
-    /// Every described route.
-    fn desired_routes(&self) -> Vec<DesiredRoute<'a>> {
-        let routes =
-            self.resolved.links.iter().flat_map(|link| link.desired.routes.iter().map(move |r| (link, r)));
-        let count = self.resolved.links.iter().map(|link| link.desired.routes.len()).sum();
-        let mut desired: Vec<DesiredRoute<'a>> = Vec::with_capacity(count);
-        for (link, route) in routes {
-            let single = entry(link, route);
-            let mut add = |mut entry: RouteEntry| {
+    /// Every described route. Made anew each time: there may be ten thousand, and most plans need few of them.
+    fn desired_routes(&self) -> impl Iterator<Item = DesiredRoute<'a>> {
+        self.desired_routes_if(|_| true)
+    }
+
+    /// The described routes with several next hops.
+    fn with_several_hops(&self) -> impl Iterator<Item = DesiredRoute<'a>> {
+        self.desired_routes_if(|route| !route.more.is_empty())
+    }
+
+    fn desired_routes_if(&self, is_meant: fn(&Route) -> bool) -> impl Iterator<Item = DesiredRoute<'a>> {
+        let routes = self.resolved.links.iter();
+        let routes = routes.flat_map(|link| link.desired.routes.iter().map(move |route| (link, route)));
+        routes.filter(move |(_, route)| is_meant(route)).flat_map(move |(link, route)| {
+            let entry = entry(link, route);
+            let (single, several) = match route.more.is_empty() {
+                true => (Some(entry), Vec::new()),
+                false => (None, several(entry, self.next_hops(link, route))),
+            };
+            single.into_iter().chain(several).map(move |mut entry| {
                 if self.shifted.contains(&key(&entry)) {
                     entry.metric -= 1;
                 }
-                desired.push((link.desired.id.as_str(), route.at, entry));
-            };
-            if route.more.is_empty() {
-                add(single);
-            } else {
-                several(single, self.next_hops(link, route)).into_iter().for_each(add);
-            }
-        }
-        desired
+                (link.desired.id.as_str(), route.at, entry)
+            })
+        })
     }
 
     /// The next hops of a multipath route, without those whose link is missing.

@@ -1,9 +1,12 @@
 //! A copy of the machine on which planned steps have the effect that the kernel will give them.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::mem;
 use std::net::IpAddr;
+use std::slice::from_ref;
 
 use foldhash::{HashMap, HashSet};
 use ipnet::IpNet;
@@ -45,10 +48,11 @@ impl Hash for RouteKey {
     }
 }
 
-/// The machine as it will be.
+/// The machine as it will be. What no step changes is borrowed from the inventory: there may be a thousand links and ten
+/// thousand routes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
-    pub(super) links: HashMap<String, ObservedLink>,
+pub(super) struct State<'a> {
+    pub(super) links: HashMap<String, Cow<'a, ObservedLink>>,
     /// The ports of a link, by its name.
     ports: HashMap<String, BTreeSet<String>>,
     /// The links on top of a link, by its name.
@@ -56,12 +60,11 @@ pub(super) struct State {
     /// By link, in the kernel's order.
     pub(super) addresses: HashMap<String, Vec<AddressEntry>>,
     /// In the kernel's order: of IPv4 routes with one key the first counts.
-    pub(super) routes: HashMap<RouteKey, Vec<RouteEntry>>,
-    /// The keys of the routes through a link, and possibly of earlier ones, by their destination: a link may have ten
-    /// thousand.
-    keys_of_link: HashMap<String, HashMap<IpNet, Vec<RouteKey>>>,
-    /// The keys of the routes with this preferred source, and possibly of earlier ones.
-    keys_of_source: HashMap<IpAddr, HashSet<RouteKey>>,
+    pub(super) routes: HashMap<RouteKey, Cow<'a, [RouteEntry]>>,
+    /// The keys of the kernel's own routes through a link, and possibly of earlier ones, by their destination.
+    connected: HashMap<String, HashMap<IpNet, Vec<RouteKey>>>,
+    /// Built when first asked for: few plans need it.
+    users: OnceCell<RouteUsers>,
     pub(super) rules: Vec<RuleEntry>,
     /// On every link, the next IPv4 address of a subnet is promoted when the first one is removed.
     promote_secondaries: bool,
@@ -77,24 +80,47 @@ pub(super) struct State {
     new_links_ipv6: BTreeMap<SettingName, i64>,
 }
 
+/// Which routes use what. Keys of earlier routes may be among them.
+#[derive(Clone, Debug, Default)]
+struct RouteUsers {
+    /// The keys of the routes through a link.
+    of_link: HashMap<String, HashSet<RouteKey>>,
+    /// The keys of the routes with this preferred source.
+    of_source: HashMap<IpAddr, HashSet<RouteKey>>,
+}
+
+impl RouteUsers {
+    fn add(&mut self, route: &RouteEntry) {
+        for link in route.links() {
+            match self.of_link.get_mut(link) {
+                Some(keys) => keys.insert(key(route)),
+                None => self.of_link.entry(link.to_owned()).or_default().insert(key(route)),
+            };
+        }
+        if let Some(source) = route.source {
+            self.of_source.entry(source).or_default().insert(key(route));
+        }
+    }
+}
+
 /// The key by which the kernel identifies a route.
 pub(super) fn key(route: &RouteEntry) -> RouteKey {
     let RouteEntry { to, table, metric, from, tos, .. } = *route;
     RouteKey { to, table, metric, from, tos }
 }
 
-impl State {
+impl<'a> State<'a> {
     /// The kernel has CONFIG_IPV6_ROUTE_INFO.
     pub(super) fn knows_route_information(&self) -> bool {
         self.new_links_ipv6.contains_key("accept_ra_rt_info_max_plen")
     }
 
-    pub(super) fn of(inventory: &Inventory) -> Self {
+    pub(super) fn of(inventory: &'a Inventory) -> Self {
         let promote_secondaries = inventory.sysctls.get("net/ipv4/conf/all/promote_secondaries") == Some(&1);
         let Inventory { random, machine_id_lasts, .. } = *inventory;
         let rules = inventory.rules.clone();
         let mut state = State { rules, promote_secondaries, random, machine_id_lasts, ..State::default() };
-        state.links = inventory.links.iter().map(|l| (l.name.clone(), l.clone())).collect();
+        state.links = inventory.links.iter().map(|l| (l.name.clone(), Cow::Borrowed(l))).collect();
         for link in &inventory.links {
             state.index_link(link);
         }
@@ -110,7 +136,10 @@ impl State {
         }
         state.routes.reserve(inventory.routes.len());
         for route in &inventory.routes {
-            state.add_route(route);
+            state.index_route(route);
+            let same = state.routes.entry(key(route));
+            same.and_modify(|same| same.to_mut().push(route.clone()))
+                .or_insert(Cow::Borrowed(from_ref(route)));
         }
         let there = |owed: &&AddressEntry| {
             state.addresses.get(&owed.link).into_iter().flatten().any(|address| address.net == owed.net)
@@ -121,12 +150,9 @@ impl State {
         state
     }
 
-    /// Makes room for the described routes of a link.
-    pub(super) fn expect_routes(&mut self, link: &str, count: usize) {
-        if count > 0 {
-            self.routes.reserve(count);
-            self.keys_of_link.entry(link.to_owned()).or_default().reserve(count);
-        }
+    /// Makes room for described routes.
+    pub(super) fn expect_routes(&mut self, count: usize) {
+        self.routes.reserve(count);
     }
 
     /// Adds a link to the lookup tables.
@@ -148,47 +174,55 @@ impl State {
         }
     }
 
-    /// Most keys have one route, and a list starts with room for four: with ten thousand that is megabytes.
     fn add_route(&mut self, route: &RouteEntry) {
         self.index_route(route);
-        self.routes.entry(key(route)).or_insert_with(|| Vec::with_capacity(1)).push(route.clone());
+        // Most keys have one route, and a list starts with room for four: with ten thousand that is megabytes.
+        let same = self.routes.entry(key(route)).or_insert_with(|| Vec::with_capacity(1).into());
+        same.to_mut().push(route.clone());
     }
 
     fn index_route(&mut self, route: &RouteEntry) {
-        let key = key(route);
-        for link in route.links() {
-            let keys = match self.keys_of_link.get_mut(link) {
-                Some(keys) => keys,
-                None => self.keys_of_link.entry(link.to_owned()).or_default(),
-            };
-            let keys = keys.entry(key.to).or_insert_with(|| Vec::with_capacity(1));
-            if !keys.contains(&key) {
-                keys.push(key);
+        if let Some(users) = self.users.get_mut() {
+            users.add(route);
+        }
+        if let (Protocol::Kernel, None, Some(link)) = (route.protocol, route.via, &route.link) {
+            let keys = self.connected.entry(link.clone()).or_default().entry(route.to).or_default();
+            if !keys.contains(&key(route)) {
+                keys.push(key(route));
             }
         }
-        if let Some(source) = route.source {
-            self.keys_of_source.entry(source).or_default().insert(key);
-        }
+    }
+
+    fn users(&self) -> &RouteUsers {
+        self.users.get_or_init(|| {
+            let mut users = RouteUsers::default();
+            self.routes().for_each(|route| users.add(route));
+            users
+        })
     }
 
     /// The keys of the routes through a link, sorted.
     fn keys_of_link(&self, link: &str) -> Vec<RouteKey> {
-        let keys = self.keys_of_link.get(link).into_iter().flat_map(HashMap::values).flatten();
-        let mut keys: Vec<RouteKey> = keys.copied().collect();
+        let mut keys: Vec<RouteKey> = self.users().of_link.get(link).into_iter().flatten().copied().collect();
         keys.order();
         keys
     }
 
+    /// Every route, in any order.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &RouteEntry> {
+        self.routes.values().flat_map(|same| same.iter())
+    }
+
     /// The routes through a link.
-    pub(super) fn routes_of<'a>(&'a self, link: &'a str) -> impl Iterator<Item = &'a RouteEntry> {
+    pub(super) fn routes_of<'b>(&'b self, link: &'b str) -> impl Iterator<Item = &'b RouteEntry> {
         let keys = self.keys_of_link(link).into_iter();
-        let routes = keys.filter_map(|key| self.routes.get(&key)).flatten();
+        let routes = keys.filter_map(|key| self.routes.get(&key)).flat_map(|same| same.iter());
         routes.filter(move |route| route.links().any(|name| name == link))
     }
 
     /// The routes with the same key as this one.
     pub(super) fn of_key(&self, route: &RouteEntry) -> &[RouteEntry] {
-        self.routes.get(&key(route)).map_or(&[], Vec::as_slice)
+        self.routes.get(&key(route)).map_or(&[], |same| same)
     }
 
     /// Of two routes with one key the first one comes before the other.
@@ -211,11 +245,15 @@ impl State {
             mtu: 1500,
             ..ObservedLink::default()
         };
-        self.links.insert(name, link);
+        self.links.insert(name, Cow::Owned(link));
     }
 
     pub(super) fn link(&self, name: &str) -> Option<&ObservedLink> {
-        self.links.get(name)
+        self.links.get(name).map(Cow::as_ref)
+    }
+
+    fn link_mut(&mut self, name: &str) -> Option<&mut ObservedLink> {
+        self.links.get_mut(name).map(Cow::to_mut)
     }
 
     /// Names of the ports of a link, sorted.
@@ -243,35 +281,35 @@ impl State {
             Action::AddRoute(entry) | Action::AppendRoute(entry) => self.add_route(entry),
             Action::PrependRoute(entry) => {
                 self.index_route(entry);
-                self.routes.entry(key(entry)).or_default().insert(0, entry.clone());
+                self.routes.entry(key(entry)).or_default().to_mut().insert(0, entry.clone());
             }
             Action::ReplaceRoute(entry) => {
                 self.index_route(entry);
-                self.routes.insert(key(entry), vec![entry.clone()]);
+                self.routes.insert(key(entry), vec![entry.clone()].into());
             }
             Action::DeleteRoute(entry) => {
-                self.routes.entry(key(entry)).or_default().retain(|r| r != entry);
+                self.routes.entry(key(entry)).or_default().to_mut().retain(|r| r != entry);
             }
             Action::AddRule(entry) => self.rules.push(entry.clone()),
             Action::DeleteRule(entry) => self.rules.retain(|r| r != entry),
             Action::Sysctl { key, value } => self.sysctl(key, value),
             Action::Feature { name, feature, on } => {
-                if let Some(link) = self.links.get_mut(name) {
+                if let Some(link) = self.link_mut(name) {
                     link.features.insert(SettingName::Borrowed(feature), *on);
                 }
             }
             Action::Tune { name, settings } => {
-                if let Some(link) = self.links.get_mut(name) {
+                if let Some(link) = self.link_mut(name) {
                     extend(&mut link.tuning, settings);
                 }
             }
             Action::WakeOnLan { name, on } => {
-                if let Some(link) = self.links.get_mut(name) {
+                if let Some(link) = self.link_mut(name) {
                     link.wake_on_lan = Some(*on);
                 }
             }
             Action::StableSecret { link, .. } => {
-                if let Some(link) = self.links.get_mut(link) {
+                if let Some(link) = self.link_mut(link) {
                     link.generation = Some(AddressGeneration::StableSecret);
                 }
             }
@@ -316,9 +354,10 @@ impl State {
                 parent: Some(new.name.clone()),
                 ..link.clone()
             };
-            self.links.insert(peer.clone(), ObservedLink { mac: None, mtu: 1500, ..other });
+            let other = ObservedLink { mac: None, mtu: 1500, ..other };
+            self.links.insert(peer.clone(), Cow::Owned(other));
         }
-        self.links.insert(new.name.clone(), link);
+        self.links.insert(new.name.clone(), Cow::Owned(link));
     }
 
     /// Links on top of a deleted one are deleted too, its members are released, a veth's peer is deleted.
@@ -355,7 +394,7 @@ impl State {
     /// (fib_add_ifaddr, addrconf_prefix_route).
     fn connect(&mut self, name: &str, new: Option<IpNet>) {
         let Some(link) = self.links.get(name).filter(|link| link.up) else { return };
-        let table = link.controller.as_ref().and_then(|vrf| self.links.get(vrf)).and_then(vrf_table);
+        let table = link.controller.as_ref().and_then(|vrf| self.link(vrf)).and_then(vrf_table);
         let all = self.addresses.get(name).map_or(&[][..], Vec::as_slice);
         let concerned = match new {
             // It was added at the end.
@@ -381,12 +420,13 @@ impl State {
     }
 
     /// The connected routes of the address's subnet on its link, in any table.
-    pub(super) fn connected_routes<'a>(
-        &'a self,
-        address: &'a AddressEntry,
-    ) -> impl Iterator<Item = &'a RouteEntry> {
-        let keys = self.keys_of_link.get(&address.link).and_then(|keys| keys.get(&subnet(address)));
-        let routes = keys.into_iter().flatten().filter_map(|key| self.routes.get(key)).flatten();
+    pub(super) fn connected_routes<'b>(
+        &'b self,
+        address: &'b AddressEntry,
+    ) -> impl Iterator<Item = &'b RouteEntry> {
+        let keys = self.connected.get(&address.link).and_then(|keys| keys.get(&subnet(address)));
+        let routes = keys.into_iter().flatten().filter_map(|key| self.routes.get(key));
+        let routes = routes.flat_map(|same| same.iter());
         routes.filter(|route| {
             let is_connected = route.via.is_none() && route.protocol == Protocol::Kernel;
             is_connected && route.links().any(|name| name == address.link)
@@ -402,7 +442,7 @@ impl State {
             LinkChange::NoController => return self.released(name),
             _ => {}
         }
-        let Some(link) = self.links.get_mut(name) else { return };
+        let Some(link) = self.link_mut(name) else { return };
         match change {
             LinkChange::Up => {
                 link.up = true;
@@ -410,7 +450,7 @@ impl State {
                 link.ipv6.insert("mtu".into(), link.mtu.into());
                 // Bringing a link up brings up the VLANs on it (vlan_device_event, NETDEV_UP).
                 for vlan in self.above(name) {
-                    if let Some(link) = self.links.get_mut(&vlan).filter(|l| l.kind.is(Kind::Vlan)) {
+                    if let Some(link) = self.link_mut(&vlan).filter(|l| l.kind.is(Kind::Vlan)) {
                         link.up = true;
                         self.connect(&vlan, None);
                     }
@@ -449,7 +489,7 @@ impl State {
     /// A link that goes down loses its routes and its IPv6 addresses, and so do the VLANs on it (addrconf_ifdown,
     /// fib_disable_ip, vlan_device_event).
     fn down(&mut self, name: &str, keep: bool) {
-        if let Some(link) = self.links.get_mut(name) {
+        if let Some(link) = self.link_mut(name) {
             (link.up, link.carrier) = (false, false);
         }
         let mut lost_routes = Vec::new();
@@ -468,9 +508,7 @@ impl State {
                 Some(_) => group_is_lost,
                 None => is_lost(&r.links().collect::<Vec<_>>()),
             };
-            let (gone, stay): (Vec<_>, Vec<_>) = mem::take(routes).into_iter().partition(goes);
-            lost_routes.extend(gone);
-            *routes = stay;
+            lost_routes.extend(take_out(routes, goes));
         }
         let addresses = self.addresses.entry(name.to_owned()).or_default();
         let (gone, stay): (Vec<_>, Vec<_>) =
@@ -489,7 +527,7 @@ impl State {
     fn renamed(&mut self, name: &str, new: &str) {
         let Some(mut link) = self.links.remove(name) else { return };
         self.unindex_link(&link);
-        link.name = new.to_owned();
+        link.to_mut().name = new.to_owned();
         self.index_link(&link);
         self.links.insert(new.to_owned(), link);
         let replace = |slot: &mut Option<String>| {
@@ -501,7 +539,7 @@ impl State {
         let ports = self.ports.remove(name).unwrap_or_default();
         let above = self.above.remove(name).unwrap_or_default();
         for link in ports.iter().chain(&above).chain(&peer) {
-            if let Some(link) = self.links.get_mut(link) {
+            if let Some(link) = self.link_mut(link) {
                 replace(&mut link.controller);
                 replace(&mut link.parent);
             }
@@ -509,11 +547,16 @@ impl State {
         self.ports.insert(new.to_owned(), ports);
         self.above.insert(new.to_owned(), above);
         for key in self.keys_of_link(name) {
-            self.routes.get_mut(&key).into_iter().flatten().for_each(|r| r.links_mut().for_each(replace));
+            let routes = self.routes.get_mut(&key).into_iter().flat_map(|same| same.to_mut());
+            routes.for_each(|route| route.links_mut().for_each(replace));
         }
         // A link that had the name has been removed, with its routes.
-        let keys = self.keys_of_link.remove(name).unwrap_or_default();
-        self.keys_of_link.insert(new.to_owned(), keys);
+        let keys = self.connected.remove(name).unwrap_or_default();
+        self.connected.insert(new.to_owned(), keys);
+        if let Some(users) = self.users.get_mut() {
+            let keys = users.of_link.remove(name).unwrap_or_default();
+            users.of_link.insert(new.to_owned(), keys);
+        }
         self.lost_routes.iter_mut().for_each(|r| r.links_mut().for_each(replace));
         self.lost_addresses.iter_mut().filter(|a| a.link == name).for_each(|a| new.clone_into(&mut a.link));
         if let Some(mut addresses) = self.addresses.remove(name) {
@@ -531,12 +574,12 @@ impl State {
 
     /// A bond's MTU is set on its members (bond_change_mtu), a lowered one also on the VLANs above (vlan_device_event).
     fn mtu(&mut self, name: &str, mtu: u32) {
-        let Some(link) = self.links.get_mut(name) else { return };
+        let Some(link) = self.link_mut(name) else { return };
         link.mtu = mtu;
         link.ipv6.insert("mtu".into(), mtu.into());
         if link.kind.is(Kind::Bond) {
             for port in self.ports(name) {
-                if let Some(port) = self.links.get_mut(&port) {
+                if let Some(port) = self.link_mut(&port) {
                     port.mtu = mtu;
                 }
             }
@@ -555,14 +598,14 @@ impl State {
         let (kind, mtu) = self.links.get(controller).map_or((None, 1500), |c| (c.kind.known(), c.mtu));
         if kind == Some(Kind::Vrf) && self.links.get(name).is_some_and(|l| l.up) {
             self.down(name, true);
-            if let Some(link) = self.links.get_mut(name) {
+            if let Some(link) = self.link_mut(name) {
                 link.up = true;
             }
             cycled = true;
         }
         let vlans = self.links.get(controller).filter(|c| c.kind.is(Kind::Bridge));
         let vlans = vlans.map(|bridge| default_vlans(bridge.settings.get(DEFAULT_PVID)));
-        if let Some(link) = self.links.get_mut(name) {
+        if let Some(link) = self.links.get_mut(name).map(Cow::to_mut) {
             self.ports.entry(controller.to_owned()).or_default().insert(name.to_owned());
             link.controller = Some(controller.to_owned());
             link.port.clear();
@@ -579,13 +622,13 @@ impl State {
         }
         // A bond without an address of its own gets the first member's.
         let own = self.links.get(name).and_then(|l| l.mac);
-        if let Some(bond) = self.links.get_mut(controller).filter(|c| c.kind.is(Kind::Bond)) {
+        if let Some(bond) = self.link_mut(controller).filter(|c| c.kind.is(Kind::Bond)) {
             bond.mac = bond.mac.or(own);
         }
         if kind == Some(Kind::Bridge) {
             let smallest =
                 self.ports(controller).iter().filter_map(|p| self.links.get(p)).map(|p| p.mtu).min();
-            if let (Some(bridge), Some(smallest)) = (self.links.get_mut(controller), smallest) {
+            if let (Some(bridge), Some(smallest)) = (self.link_mut(controller), smallest) {
                 bridge.mtu = smallest;
             }
         }
@@ -599,7 +642,7 @@ impl State {
         if let Some(ports) = controller.as_ref().and_then(|c| self.ports.get_mut(c)) {
             ports.remove(name);
         }
-        if let Some(link) = self.links.get_mut(name) {
+        if let Some(link) = self.link_mut(name) {
             link.controller = None;
             link.port.clear();
             link.vlans = None;
@@ -610,7 +653,7 @@ impl State {
         }
         // A bond that loses its last member loses its address, too (__bond_release_one).
         if let Some(bond) = controller.filter(|bond| from_bond && self.ports(bond).is_empty()) {
-            if let Some(bond) = self.links.get_mut(&bond) {
+            if let Some(bond) = self.link_mut(&bond) {
                 bond.mac = None;
             }
         }
@@ -636,12 +679,14 @@ impl State {
         let shares_subnet = addresses.iter().any(|a| a.net.trunc() == subnet);
         let is_elsewhere = self.addresses.values().flatten().any(|a| a.net.addr() == ip);
         let mut keys = self.keys_of_link(&entry.link);
-        keys.extend(self.keys_of_source.get(&ip).into_iter().flatten());
+        keys.extend(self.users().of_source.get(&ip).into_iter().flatten());
         keys.order();
         keys.dedup();
         for key in keys {
             let Some(routes) = self.routes.get_mut(&key) else { continue };
-            for route in routes.iter_mut().filter(|r| ip.is_ipv6() && r.source == Some(ip)) {
+            let loses_source = |r: &RouteEntry| ip.is_ipv6() && r.source == Some(ip);
+            let losing = if routes.iter().any(loses_source) { &mut routes.to_mut()[..] } else { &mut [] };
+            for route in losing.iter_mut().filter(|route| loses_source(route)) {
                 if !is_elsewhere || route.links().any(|link| link == entry.link) {
                     self.lost_routes.push(route.clone());
                     route.source = None;
@@ -655,9 +700,7 @@ impl State {
                 by_source
                     || (on_link && ((connected && !shares_subnet) || (is_last && r.to.addr().is_ipv4())))
             };
-            let (gone, stay): (Vec<_>, Vec<_>) = mem::take(routes).into_iter().partition(is_lost);
-            *routes = stay;
-            self.lost_routes.extend(gone);
+            self.lost_routes.extend(take_out(routes, is_lost));
         }
     }
 
@@ -670,7 +713,7 @@ impl State {
     fn sysctl(&mut self, key: &str, value: &str) {
         let mut parts = key.rsplitn(3, '/');
         let (Some(option), Some(name)) = (parts.next(), parts.next()) else { return };
-        let (Some(link), Ok(number)) = (self.links.get_mut(name), value.parse()) else { return };
+        let (Some(link), Ok(number)) = (self.link_mut(name), value.parse()) else { return };
         if parts.next() == Some("net/ipv4/conf") {
             link.ipv4.insert(option.to_owned().into(), number);
         } else if option == "addr_gen_mode" {
@@ -679,6 +722,16 @@ impl State {
             link.ipv6.insert(option.to_owned().into(), number);
         }
     }
+}
+
+/// Takes the routes out that `go`; where there are none, nothing is copied.
+fn take_out(routes: &mut Cow<'_, [RouteEntry]>, go: impl Fn(&RouteEntry) -> bool) -> Vec<RouteEntry> {
+    if !routes.iter().any(&go) {
+        return Vec::new();
+    }
+    let (gone, stay): (Vec<_>, Vec<_>) = mem::take(routes).into_owned().into_iter().partition(go);
+    *routes = stay.into();
+    gone
 }
 
 /// The options of a VXLAN for the far end that is not one of several.

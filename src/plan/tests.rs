@@ -1,5 +1,6 @@
 //! Plans as lines, on machines built by hand. Once a plan has been applied, a second one is empty.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::*;
@@ -55,9 +56,9 @@ fn lines(links: &[Link], inventory: &Inventory) -> Vec<String> {
     let mut state = State::of(inventory);
     plan.steps.iter().for_each(|s| state.effect(&s.action));
     let after = Inventory {
-        links: state.links.into_values().collect(),
+        links: state.links.into_values().map(Cow::into_owned).collect(),
         addresses: state.addresses.into_values().flatten().collect(),
-        routes: state.routes.into_values().flatten().collect(),
+        routes: state.routes.into_values().flat_map(Cow::into_owned).collect(),
         rules: state.rules,
         ..Inventory::default()
     };

@@ -206,11 +206,10 @@ impl DesiredLink {
 impl From<&Link> for DesiredLink {
     /// A link from the description alone, named by its id.
     fn from(link: &Link) -> Self {
-        let routes = |r: &Route| {
+        let routes = link.routes.iter().filter(|r| !r.kind.is_linkless()).flat_map(|r| {
             let own = r.more.iter().filter(|hop| hop.link.is_none()).map(|hop| hop.via);
-            let route = |via| DesiredRoute::of(r, via);
-            std::iter::once(r.via).chain(own).map(route).collect::<Vec<_>>()
-        };
+            std::iter::once(r.via).chain(own).map(move |via| DesiredRoute::of(r, via))
+        });
         DesiredLink {
             at: link.at,
             mac: link.select.mac.map(|mac| mac.value),
@@ -222,7 +221,7 @@ impl From<&Link> for DesiredLink {
             mode: link.settings.bond_mode().filter(|_| link.kind == Kind::Bond),
             mtu: link.mtu.map(|mtu| mtu.value.get()),
             addresses: link.addresses.iter().map(|a| a.net).collect(),
-            routes: link.routes.iter().filter(|r| !r.kind.is_linkless()).flat_map(routes).collect(),
+            routes: routes.collect(),
             dynamic: !link.dynamic.is_empty(),
             optional: link.optional,
             ignore_carrier: link.ignore_carrier,
@@ -396,7 +395,7 @@ impl<'a> Index<'a> {
         }
         destinations.order_by_key(|(priority, ..)| *priority);
         for (priority, net, hop) in destinations {
-            let new = || Destination { prefix: net.trunc(), priority, hops: Vec::new() };
+            let new = || Destination { prefix: net.trunc(), priority, hops: Vec::with_capacity(1) };
             let known = index.destinations.entry(net, new);
             if known.priority == priority {
                 known.hops.push(hop);

@@ -29,7 +29,9 @@ pub(super) fn read(link: &mut Link, fields: &Fields<'_>, diags: &mut Vec<Diagnos
             diags.push(value::bad(Code::MixedFamilies, node, key, &why));
         }
     }
-    for item in value::items(fields.get("routes"), "routes", diags) {
+    let items = value::items(fields.get("routes"), "routes", diags);
+    link.routes.reserve(items.len());
+    for item in items {
         link.routes.extend(route(item, diags));
     }
     for item in value::items(fields.get("routing-policy"), "routing-policy", diags) {

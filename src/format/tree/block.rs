@@ -116,7 +116,8 @@ impl<'t> Reader<'t, '_> {
 
     fn map(&mut self, column: usize, depth: usize) -> Option<Node> {
         let at = self.begin(column, depth)?;
-        let mut entries = Vec::new();
+        // Most mappings of a large file have two entries: `to` and `via`.
+        let mut entries = Vec::with_capacity(2);
         while let Some(line) = self.next.filter(|line| line.column == column && !is_item(line.rest)) {
             let (key, behind) = key(line.rest)??;
             let key_at = self.at(column);
