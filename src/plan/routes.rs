@@ -96,13 +96,17 @@ impl<'a> Planner<'a> {
         let lost = self.lost_routes();
         let mut anew = self.groups_to_make_anew(&lost);
         let mut groups: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::default();
-        let of_groups = self.with_several_hops().chain(lost.iter().cloned());
-        for (_, _, route) in of_groups.filter(|(_, _, route)| route.weight.is_some()) {
-            groups.entry(key(&route)).or_default().push(route);
-        }
-        let is_needed =
-            |(id, _, route): &DesiredRoute<'_>| anew.contains(&key(route)) || !self.is_in_force(id, route);
-        let mut desired: Vec<_> = self.desired_routes().chain(lost).filter(is_needed).collect();
+        let mut desired: Vec<DesiredRoute<'a>> = Vec::new();
+        let mut add = |(id, at, route): DesiredRoute<'a>| {
+            if route.weight.is_some() {
+                groups.entry(key(&route)).or_default().push(route.clone());
+            }
+            if anew.contains(&key(&route)) || !self.is_in_force(id, &route) {
+                desired.push((id, at, route));
+            }
+        };
+        self.each_desired(&mut add);
+        lost.into_iter().for_each(add);
         desired.order_by_key(|(_, _, route)| (waits(route), route.has_gateway()));
         self.steps.reserve(desired.len());
         let late = desired.split_off(desired.partition_point(|(_, _, route)| !waits(route)));
@@ -155,9 +159,12 @@ impl<'a> Planner<'a> {
         let (through, mut kept): (Vec<_>, Vec<_>) = lost.into_iter().partition(RouteEntry::has_gateway);
         let mut direct: Vec<(String, IpNet)> = Vec::new();
         if !through.is_empty() {
-            let desired = self.desired_routes().map(|(_, _, route)| route);
-            let all = kept.iter().cloned().chain(desired).filter(|route| !route.has_gateway());
-            direct.extend(all.filter_map(|route| Some((route.link?, route.to))));
+            let mut add = |route: &RouteEntry| {
+                direct
+                    .extend(route.link.clone().filter(|_| !route.has_gateway()).map(|link| (link, route.to)));
+            };
+            kept.iter().for_each(&mut add);
+            self.each_desired(&mut |(_, _, route)| add(&route));
         }
         let reached: Vec<RouteEntry> =
             through.into_iter().filter(|route| self.reaches_gateways(route, &direct)).collect();
@@ -195,8 +202,12 @@ impl<'a> Planner<'a> {
         if self.shifted.is_empty() {
             return;
         }
-        let shifted: Vec<DesiredRoute<'a>> =
-            self.desired_routes().filter(|(_, _, route)| self.shifted.contains(&unshifted(route))).collect();
+        let mut shifted: Vec<DesiredRoute<'a>> = Vec::new();
+        self.each_desired(&mut |desired| {
+            if self.shifted.contains(&unshifted(&desired.2)) {
+                shifted.push(desired);
+            }
+        });
         for (id, at, route) in shifted {
             let joined = RouteEntry { metric: route.metric + 1, ..route };
             let twin = self.state.of_key(&joined).iter().find(|t| t.has_same_next_hop(&joined)).cloned();
@@ -214,11 +225,12 @@ impl<'a> Planner<'a> {
         if !self.resolved.links.iter().any(|link| link.desired.routes.iter().any(is_v6)) {
             return;
         }
-        let keys: Vec<(RouteKey, RouteEntry)> = self
-            .desired_routes()
-            .map(|(_, _, route)| (key(&route), route))
-            .filter(|(key, route)| route.to.addr().is_ipv6() && route.via.is_some() && key.metric > 1)
-            .collect();
+        let mut keys: Vec<(RouteKey, RouteEntry)> = Vec::new();
+        self.each_desired(&mut |(_, _, route)| {
+            if route.to.addr().is_ipv6() && route.via.is_some() && route.metric > 1 {
+                keys.push((key(&route), route));
+            }
+        });
         let mut described: HashMap<RouteKey, Vec<&RouteEntry>> = HashMap::default();
         for (key, route) in &keys {
             described.entry(*key).or_default().push(route);
@@ -283,11 +295,13 @@ impl<'a> Planner<'a> {
         let mut strangers: HashMap<RouteKey, Vec<&RouteEntry>> =
             groups.map(|(key, there)| (*key, there.iter().collect())).collect();
         if !strangers.is_empty() {
-            for (_, _, route) in self.desired_routes().chain(lost.iter().cloned()) {
-                if let Some(there) = strangers.get_mut(&key(&route)) {
-                    there.retain(|there| !there.serves_as(&route));
+            let mut is_described = |route: &RouteEntry| {
+                if let Some(there) = strangers.get_mut(&key(route)) {
+                    there.retain(|there| !there.serves_as(route));
                 }
-            }
+            };
+            self.each_desired(&mut |(_, _, route)| is_described(&route));
+            lost.iter().for_each(|(_, _, route)| is_described(route));
         }
         strangers.into_iter().filter(|(_, left)| !left.is_empty()).map(|(key, _)| key).collect()
     }
@@ -299,9 +313,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let mut desired: HashMap<RouteKey, Vec<RouteEntry>> = HashMap::default();
-        for (_, _, route) in self.desired_routes() {
-            desired.entry(key(&route)).or_default().push(route);
-        }
+        self.each_desired(&mut |(_, _, route)| desired.entry(key(&route)).or_default().push(route));
         let mut gone = Vec::new();
         for there in self.state.routes.values().filter(several).flat_map(|same| same.iter()) {
             let Some(desired) = desired.get(&key(there)) else { continue };
@@ -313,32 +325,24 @@ impl<'a> Planner<'a> {
         self.remove(gone);
     }
 
-    /// Every described route. Made anew each time: there may be ten thousand, and most plans need few of them.
-    fn desired_routes(&self) -> impl Iterator<Item = DesiredRoute<'a>> {
-        self.desired_routes_if(|_| true)
-    }
-
-    /// The described routes with several next hops.
-    fn with_several_hops(&self) -> impl Iterator<Item = DesiredRoute<'a>> {
-        self.desired_routes_if(|route| !route.more.is_empty())
-    }
-
-    fn desired_routes_if(&self, is_meant: fn(&Route) -> bool) -> impl Iterator<Item = DesiredRoute<'a>> {
-        let routes = self.resolved.links.iter();
-        let routes = routes.flat_map(|link| link.desired.routes.iter().map(move |route| (link, route)));
-        routes.filter(move |(_, route)| is_meant(route)).flat_map(move |(link, route)| {
-            let entry = entry(link, route);
-            let (single, several) = match route.more.is_empty() {
-                true => (Some(entry), Vec::new()),
-                false => (None, several(entry, self.next_hops(link, route))),
-            };
-            single.into_iter().chain(several).map(move |mut entry| {
-                if self.shifted.contains(&key(&entry)) {
-                    entry.metric -= 1;
+    /// Calls `each` with every described route. They are made anew each time: there may be ten thousand, and few of them
+    /// are kept.
+    fn each_desired(&self, each: &mut dyn FnMut(DesiredRoute<'a>)) {
+        for link in &self.resolved.links {
+            for route in &link.desired.routes {
+                let mut each = |mut entry: RouteEntry| {
+                    if self.shifted.contains(&key(&entry)) {
+                        entry.metric -= 1;
+                    }
+                    each((&link.desired.id, route.at, entry));
+                };
+                let single = entry(link, route);
+                match route.more.is_empty() {
+                    true => each(single),
+                    false => several(single, self.next_hops(link, route)).into_iter().for_each(each),
                 }
-                (link.desired.id.as_str(), route.at, entry)
-            })
-        })
+            }
+        }
     }
 
     /// The next hops of a multipath route, without those whose link is missing.
