@@ -52,6 +52,7 @@ pub async fn inventory_and_moment(session: &mut Session) -> Result<(Inventory, S
     (inventory.addresses, moment.addresses) = session.dump(&request, both).await?.items.into_iter().unzip();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let mut read = without_family(routes(session, family, &names).await)?;
+        // The first list is taken as it is: it may have ten thousand.
         match inventory.routes.is_empty() {
             true => inventory.routes = read,
             false => inventory.routes.append(&mut read),

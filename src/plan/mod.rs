@@ -84,7 +84,7 @@ impl<'a> Planner<'a> {
         for nic in resolved.links.iter().filter(|l| l.stand_in) {
             state.add_stand_in(nic);
         }
-        state.expect_routes(resolved.links.iter().map(|link| link.desired.routes.len()).sum());
+        state.routes.reserve(resolved.links.iter().map(|link| link.desired.routes.len()).sum());
         let described = resolved.links.iter().map(|link| (link.name.as_str(), link)).collect();
         let by_id = resolved.links.iter().rev().map(|link| (link.desired.id.as_str(), link)).collect();
         let mut described_above: HashMap<&str, Vec<&ResolvedLink>> = HashMap::default();

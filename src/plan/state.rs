@@ -150,11 +150,6 @@ impl<'a> State<'a> {
         state
     }
 
-    /// Makes room for described routes.
-    pub(super) fn expect_routes(&mut self, count: usize) {
-        self.routes.reserve(count);
-    }
-
     /// Adds a link to the lookup tables.
     fn index_link(&mut self, link: &ObservedLink) {
         let ObservedLink { name, controller, parent, kind, .. } = link;

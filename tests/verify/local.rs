@@ -399,10 +399,11 @@ fn what_was_not_asked_is_not_ok() {
         let tried = |command: &str| {
             let mut shell = Command::new("sh");
             shell.args(["-c", &format!("{command} {program} verify --wait=12")]);
-            // Descriptors that tests beside this one have open count, too. 4: CLOSE_RANGE_CLOEXEC.
+            // Descriptors that tests beside this one have open count, too.
             let close = || {
                 // SAFETY: the call takes no pointer.
-                let result = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 4) };
+                let result =
+                    unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
                 if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
             };
             // SAFETY: the closure makes one system call.
